@@ -1,0 +1,78 @@
+"""What a job is: a process with limits, a log, progress and an end."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class JobState(StrEnum):
+    """Where a job is in its life. `lost` means that its process vanished without an exit record: it may be submitted again."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+    @property
+    def final(self) -> bool:
+        """Whether it will not change any more."""
+        return self not in {JobState.PENDING, JobState.RUNNING}
+
+
+class JobLimits(BaseModel):
+    """The walls around a job's processes."""
+
+    memory_gib: float = 4.0
+    file_gib: float = 2.0
+    seconds: float | None = Field(default=3600.0, description="Wall time; None for a service.")
+
+
+class JobSpec(BaseModel):
+    """What to run. Never a shell string: an argument vector."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    tenant: str
+    name: str
+    argv: list[str]
+    environment: dict[str, str] = {}
+    inputs: dict[str, str] = Field(default={}, description="Files written into the job's folder before it starts: name → text.")
+    slot_kind: str = "cpu"
+    slots: list[int] = Field(default=[], description="Indices of the leased slots: CPU affinity, or visible GPUs.")
+    limits: JobLimits = JobLimits()
+    service: bool = Field(default=False, description="A server that should stay up: no wall-time limit, no progress.")
+
+
+class JobFailure(BaseModel):
+    """Why a job did not succeed, in words."""
+
+    code: str
+    reason: str
+    remedy: str = ""
+
+
+class Job(BaseModel):
+    """A job as the provider sees it now."""
+
+    id: str
+    tenant: str
+    name: str
+    state: JobState
+    percent: float | None = None
+    stage: str = ""
+    exit_code: int | None = None
+    failure: JobFailure | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class LogChunk(BaseModel):
+    """A piece of a job's log, by byte offset."""
+
+    text: str
+    next_offset: int
+    complete: bool = Field(description="Whether the job has ended and nothing follows.")

@@ -1,0 +1,41 @@
+"""The seam to whatever serves models."""
+
+from typing import Protocol
+
+from factory_infra.paas.deployments.models import Endpoint, Prediction, SmokeReport
+
+
+class Deployments(Protocol):
+    """Serves registered versions under stable names, per tenant."""
+
+    async def deploy(self, tenant: str, name: str, model_name: str, version: int, key: str) -> Endpoint:
+        """Put a version live under a name, healthy before the switch; the old version answers until then.
+
+        Idempotent by key. Raises NotFound for an unknown version, EffectFailed when the server does not become healthy:
+        then the old version stays live.
+        """
+        ...
+
+    async def get(self, tenant: str, name: str) -> Endpoint:
+        """Return an endpoint. Raises NotFound."""
+        ...
+
+    async def list(self, tenant: str | None = None) -> list[Endpoint]:
+        """Return the endpoints that are live, newest first."""
+        ...
+
+    async def rollback(self, tenant: str, name: str, key: str) -> Endpoint | None:
+        """Put the previous version back, or retire the endpoint where there was none: the undo of deploy. Idempotent by key."""
+        ...
+
+    async def predict(self, tenant: str, name: str, rows: list[list[float]]) -> Prediction:
+        """Ask the live version; its server is started again if it is down. Raises NotFound, InvalidInput, Unavailable."""
+        ...
+
+
+class SmokeTests(Protocol):
+    """An extra ability: asks the endpoint for the held-out rows that came with the version."""
+
+    async def smoke_test(self, tenant: str, name: str) -> SmokeReport:
+        """Send held-out rows and compare with their labels and with what training predicted. Raises NotFound, EffectFailed."""
+        ...

@@ -1,0 +1,45 @@
+"""What a deployment is: an endpoint that serves one version of a model."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel
+
+
+class EndpointState(StrEnum):
+    """Whether an endpoint should answer."""
+
+    LIVE = "live"
+    RETIRED = "retired"
+
+
+class Endpoint(BaseModel):
+    """A stable name that answers with one version of a model."""
+
+    tenant: str
+    name: str
+    model_name: str
+    version: int
+    previous_version: int | None = None
+    previous_model_name: str | None = None
+    state: EndpointState
+    url: str
+    updated_at: datetime
+
+
+class Prediction(BaseModel):
+    """What an endpoint answers."""
+
+    model_name: str
+    version: int
+    labels: list[str]
+    probabilities: list[list[float]] | None = None
+
+
+class SmokeReport(BaseModel):
+    """What the smoke test on held-out rows found."""
+
+    rows: int
+    accuracy: float
+    agrees_with_training: bool
+    seconds: float

@@ -1,0 +1,77 @@
+"""Every setting of an installation: the environment (prefix LINESHAFT_) is read here and nowhere else."""
+
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """One installation's settings; units are in the names, addresses are URLs.
+
+    The stack hands the addresses that it chose to its parts through the same variables, so a part never guesses one.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="LINESHAFT_", extra="ignore")
+
+    home: Path = Field(default_factory=lambda: user_data_path("lineshaft"), description="All data lie under this folder.")
+
+    database_url: SecretStr | None = Field(default=None, description="postgresql://…: a server instead of the embedded one.")
+    temporal_address: str | None = Field(default=None, description="host:port: a cluster instead of the development server.")
+    temporal_namespace: str = "default"
+    temporal_ui_url: str | None = None
+    chroma_url: str | None = Field(default=None, description="http://…: a Chroma server instead of the local one.")
+    mlflow_url: str | None = Field(default=None, description="http://…: an MLflow server instead of the local one.")
+    model_server_url: str | None = Field(default=None, description="http://…: set by the stack for its own parts.")
+    model_server_key: SecretStr | None = None
+
+    api_host: str = "127.0.0.1"
+    api_port: int = 8400
+    api_url: str | None = Field(default=None, description="Where clients find the API; set by the stack.")
+    api_key: SecretStr | None = Field(default=None, description="The key that the command line uses instead of the admin key's file.")
+    api_body_bytes_max: int = 1_000_000
+    message_characters_max: int = 8_000
+
+    model: str = Field(
+        default="embedded:qwen2.5-coder-0.5b",
+        description="PROVIDER:NAME that agents think with: embedded:…, openai:…, bedrock:…, scripted:… or none.",
+    )
+    model_base_url: str | None = Field(default=None, description="Address of an OpenAI-compatible server for openai:….")
+    model_key: SecretStr | None = None
+    model_planner: str = Field(default="auto", description="auto, playbook (small models) or free (large models).")
+    model_timeout_seconds: float = 120.0
+    model_threads: int = 2
+
+    slots_max: int | None = Field(default=None, description="At most this many slots of this host are handed out.")
+    job_memory_gib_max: float = 4.0
+    job_file_gib_max: float = 2.0
+    job_seconds_max: float = 3600.0
+    approval_seconds_max: float = 24 * 3600.0
+    price_book: Path | None = Field(default=None, description="A price book in place of the one that ships.")
+
+    worker_max_cached_workflows: int = 500
+    idempotency_keys: bool = Field(
+        default=True,
+        description="Off only in the control tests that prove what the keys protect: then effects are doubled by a crash.",
+    )
+
+    @property
+    def secrets_dir(self) -> Path:
+        """Folder of 0600 files: the admin key, the database's password, the session secret."""
+        return self.home / "secrets"
+
+    @property
+    def run_dir(self) -> Path:
+        """Folder of what is true only while the stack runs: the lock, `stack.json`, and the parts' logs."""
+        return self.home / "run"
+
+    @property
+    def jobs_dir(self) -> Path:
+        """One folder a job: its specification, log, progress and exit record."""
+        return self.home / "jobs"
+
+    @property
+    def weights_dir(self) -> Path:
+        """Verified model weights."""
+        return self.home / "weights"
