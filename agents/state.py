@@ -1,0 +1,99 @@
+"""What walks through the graph of one turn."""
+
+import operator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal, TypedDict
+
+from pydantic import BaseModel, Field
+
+from agents.planning.interface import Facts, Outcome, Pending
+from factory_infra.paas.tenants.models import PLATFORM
+from tools.plan import Plan, Step
+from tools.ports import Ports
+
+RECENT_MAX = 6
+
+
+class Asker(BaseModel):
+    """Who asks, as the door authenticated it."""
+
+    actor: str
+    role: str
+    tenant: str | None
+
+
+class Memory(BaseModel):
+    """What a thread keeps from turn to turn; bounded."""
+
+    pending: Pending | None = None
+    recent: list[str] = []
+
+
+class TurnInput(BaseModel):
+    """One message, with the thread's memory."""
+
+    thread_id: str
+    plan_id: str = Field(description="The id that a plan of this turn will have.")
+    text: str
+    who: Asker
+    memory: Memory = Memory()
+    now: datetime
+
+
+class Situation(BaseModel):
+    """What a turn is planned from: the factory's facts and the model that is there."""
+
+    facts: Facts
+    model: str | None = Field(default=None, description="PROVIDER:NAME, or None where there is none.")
+    planner: Literal["playbook", "free"] = "playbook"
+    approval_seconds_max: float = 86_400
+
+
+class TurnResult(BaseModel):
+    """What a turn leaves: the memory for the next one, and a plan if one is proposed."""
+
+    memory: Memory
+    plan: Plan | None = None
+
+
+class Thought(BaseModel):
+    """What the supervisor made of the request, and who made it."""
+
+    outcome: Outcome = Field(discriminator="type")
+    planner: str
+    team: str
+
+
+class GraphState(TypedDict, total=False):
+    """The state of the dispatch graph."""
+
+    turn: TurnInput
+    situation: Situation
+    thought: Thought
+    foreseen: Annotated[list[Step], operator.add]
+    result: TurnResult
+
+
+@dataclass(frozen=True)
+class TurnContext:
+    """What the nodes of a turn reach."""
+
+    ports: Ports
+
+
+class Assignment(TypedDict):
+    """What one specialist is handed: its own steps of a draft."""
+
+    agent: str
+    steps: list[Step]
+    turn: TurnInput
+    thought: Thought
+
+
+def charged_team(turn: TurnInput, facts: Facts) -> str:
+    """The team that a turn's model calls are charged to: the asker's own, else one that the words name, else the platform's."""
+    if turn.who.tenant is not None:
+        return turn.who.tenant
+    words = set(turn.text.lower().replace(",", " ").replace(".", " ").split())
+    return next((team.name for team in facts.teams if team.name in words), PLATFORM)

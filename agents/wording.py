@@ -1,0 +1,131 @@
+"""Puts results of read-only tools into words, and names what they can be checked against."""
+
+from collections.abc import Callable
+
+from tools.ports import JsonObject
+
+
+def number(value: object, digits: int = 4) -> str:
+    """Shorten a number for a sentence."""
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def rows(result: JsonObject, field: str) -> list[JsonObject]:
+    """Return a result's list of objects."""
+    found = result.get(field)
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+
+def version_words(result: JsonObject) -> str:
+    """One version in a sentence."""
+    accuracy = result.get("accuracy")
+    measured = f" with accuracy {number(accuracy)} on held-out rows" if accuracy is not None else ""
+    return (
+        f"{result['model_name']} version {result['version']} ({result['algorithm']}){measured}, "
+        f"trained on {result['dataset']} (content {str(result['dataset_digest'])[:12]})."
+    )
+
+
+def best(result: JsonObject) -> str:
+    """The answer to 'which is best'."""
+    return f"The best is {version_words(result)}"
+
+
+def versions(result: JsonObject) -> str:
+    """A list of versions."""
+    found = rows(result, "versions")
+    return "\n".join(version_words(row) for row in found) if found else "No model is registered yet."
+
+
+def hardware(result: JsonObject) -> str:
+    """What the machine hands out."""
+    what = "GPUs" if result["slot_kind"] == "gpu" else "CPU cores"
+    note = f" {result['note']}" if result.get("note") else ""
+    slot = f"a slot here is one of this machine's {what} ({result['name']})"
+    return f"{result['slots_free']} of {result['slots_total']} slots are free; {slot}.{note}"
+
+
+def leases(result: JsonObject) -> str:
+    """Who holds what."""
+    found = rows(result, "leases")
+    lines = [f"{row['lease_id']}: {row['slots']} {row['slot_kind']} slots for {row['purpose'] or 'no stated purpose'}." for row in found]
+    lines.append(f"{result['quota_slots_used']} of {result['quota_slots']} slots of the quota are in use.")
+    return "\n".join(lines)
+
+
+def jobs(result: JsonObject) -> str:
+    """What runs."""
+    lines = []
+    for row in rows(result, "jobs")[:20]:
+        percent = f", {number(row['percent'], 0)} %" if isinstance(row.get("percent"), float) and row["state"] == "running" else ""
+        lines.append(f"{row['job_id']} ({row['name']}): {row['state']}{percent}.")
+    return "\n".join(lines) if lines else "No job has run yet."
+
+
+def endpoints(result: JsonObject) -> str:
+    """What is live."""
+    found = rows(result, "endpoints")
+    lines = [f"Endpoint {row['endpoint']} answers with {row['model_name']} version {row['version']} at {row['url']}." for row in found]
+    return "\n".join(lines) if lines else "No endpoint is live."
+
+
+def found_entries(result: JsonObject) -> str:
+    """What the catalog has."""
+    found = rows(result, "entries")
+    return (
+        "\n".join(f"{row['name']} ({row['kind']}): {row['description']}" for row in found) if found else "The catalog has nothing like it."
+    )
+
+
+def cost(result: JsonObject) -> str:
+    """What it cost."""
+    return (
+        f"The {result['subject']} cost {result['spent']} {result['currency']} so far: "
+        f"{number(result['slot_seconds'], 1)} slot-seconds and {result['tokens']} tokens ({result['reserved']} still reserved)."
+    )
+
+
+def team(result: JsonObject) -> str:
+    """What a team may use."""
+    return (
+        f"Team {result['team']} uses {result['quota_slots_used']} of {result['quota_slots']} slots; of its budget of {result['budget']} "
+        f"{result['currency']}, {result['spent']} are spent and {result['reserved']} reserved."
+    )
+
+
+WORDS: dict[str, Callable[[JsonObject], str]] = {
+    "accelerators.show": hardware,
+    "leases.list": leases,
+    "jobs.list": jobs,
+    "registry.best": best,
+    "registry.list": versions,
+    "deployments.list": endpoints,
+    "catalog.search": found_entries,
+    "metering.cost": cost,
+    "tenants.show": team,
+}
+
+
+def word(tool: str, result: JsonObject) -> str:
+    """Return a tool's result in words; a tool without words of its own adds none."""
+    return WORDS[tool](result) if tool in WORDS else ""
+
+
+def cite(tool: str, result: JsonObject) -> list[JsonObject]:
+    """Return what the words can be checked against: a title and an address of the API or of MLflow each."""
+    if tool == "registry.best":
+        return [version_citation(result)]
+    if tool == "registry.list":
+        return [version_citation(row) for row in rows(result, "versions")]
+    if tool == "catalog.search":
+        return [{"title": row["id"], "url": f"/v1/catalog/{row['id']}"} for row in rows(result, "entries")]
+    if tool == "deployments.list":
+        return [{"title": row["endpoint"], "url": row["url"]} for row in rows(result, "endpoints")]
+    if tool == "metering.cost":
+        return [{"title": f"ledger of the {result['subject']}", "url": result["ledger_url"]}]
+    return []
+
+
+def version_citation(row: JsonObject) -> JsonObject:
+    """Cite a version by its catalog entry; the run's own page is beside it."""
+    return {"title": f"{row['model_name']} version {row['version']}", "url": f"/v1/catalog/{row['entry_id']}", "run_url": row["run_url"]}

@@ -1,0 +1,65 @@
+"""The API: composition root of the HTTP face."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from api import errors
+from api.deps import House
+from api.doors import SecurityHeaders, SizeLimit
+from api.routers import chat, endpoints, factory, plans, system, tenants
+from api.sessions import Sessions
+from factory_infra.factory import connect
+from factory_infra.paas.tenants.bootstrap import session_secret
+from factory_infra.settings import Settings
+from workflows.temporal import connect_temporal
+
+CONSOLE = Path(__file__).parent.parent / "console"
+LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
+
+
+def build_app(settings: Settings) -> FastAPI:
+    """Build the application; it connects when it starts, not before."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        built = connect(settings)
+        temporal = await connect_temporal(settings)
+        app.state.house = House(factory=built, temporal=temporal, sessions=Sessions(session_secret(settings)))
+        yield
+        await built.close()
+
+    app = FastAPI(title="Lineshaft", version="0.1.0", lifespan=lifespan, redoc_url=None)
+    errors.install(app)
+    for each in (chat, plans, tenants, factory, endpoints, system):
+        app.include_router(each.router)
+    app.mount("/console", StaticFiles(directory=CONSOLE, html=True, check_dir=False), name="console")
+    app.add_api_route("/", lambda: RedirectResponse("/console/"), include_in_schema=False)
+    app.add_middleware(SizeLimit, bytes_max=settings.api_body_bytes_max)
+    app.add_middleware(SecurityHeaders)
+    if settings.api_host in {"127.0.0.1", "::1"}:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
+    return app
+
+
+def main() -> None:
+    """Serve until a signal ends it; streams that are open are cut, and resume elsewhere."""
+    settings = Settings()
+    uvicorn.run(
+        build_app(settings),
+        host=settings.api_host,
+        port=settings.api_port,
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+        server_header=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""What there is: hardware, leases, jobs, models, the catalog, the ledger."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+
+from api.deps import ApproverDep, HouseDep, PageDep, PrincipalDep, ScopeDep
+from factory_infra.errors import NotFound
+from factory_infra.foundation.accelerators.models import Pool
+from factory_infra.iaas.jobs.models import Job, LogChunk
+from factory_infra.iaas.leases.models import Lease
+from factory_infra.paas.catalog.models import SHARED, CatalogEntry
+from factory_infra.paas.registry.models import ModelVersion
+from factory_infra.saas.metering.models import Cost, Entry, Reconciliation
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get("/accelerators", tags=["accelerators"])
+async def accelerators(asker: PrincipalDep, held: HouseDep) -> Pool:
+    """Show the slots of this installation."""
+    return await held.factory.accelerators.pool()
+
+
+@router.get("/leases", tags=["leases"])
+async def leases(held: HouseDep, tenant: ScopeDep, page: PageDep, active: bool = True) -> list[Lease]:
+    """List leases, newest first."""
+    return await held.factory.leases.list(tenant, active=active, limit=page.limit, offset=page.offset)
+
+
+@router.get("/jobs", tags=["jobs"])
+async def jobs(held: HouseDep, tenant: ScopeDep, page: PageDep) -> list[Job]:
+    """List jobs, newest first."""
+    found = await held.factory.jobs.list(tenant)
+    return found[page.offset : page.offset + page.limit]
+
+
+async def owner(job_id: str, asker: PrincipalDep, held: HouseDep) -> str:
+    """The team of a job that the caller may see. Raises NotFound."""
+    if asker.tenant is not None:
+        return asker.tenant
+    for job in await held.factory.jobs.list(None):
+        if job.id == job_id:
+            return job.tenant
+    raise NotFound(f"There is no job {job_id}.", remedy="List the jobs with GET /v1/jobs.")
+
+
+@router.get("/jobs/{job_id}", tags=["jobs"])
+async def job(job_id: str, asker: PrincipalDep, held: HouseDep) -> Job:
+    """Show a job."""
+    return await held.factory.jobs.get(job_id, await owner(job_id, asker, held))
+
+
+@router.get("/jobs/{job_id}/logs", tags=["jobs"])
+async def job_logs(job_id: str, asker: PrincipalDep, held: HouseDep, offset: Annotated[int, Query(ge=0)] = 0) -> LogChunk:
+    """Read a job's log from a byte offset; `next_offset` is where the next page begins."""
+    return await held.factory.jobs.logs(job_id, await owner(job_id, asker, held), offset)
+
+
+@router.post("/jobs/{job_id}/cancel", tags=["jobs"])
+async def cancel_job(job_id: str, asker: ApproverDep, held: HouseDep) -> Job:
+    """End a job now; the plan that it belongs to ends as cancelled and is undone."""
+    return await held.factory.jobs.cancel(job_id, await owner(job_id, asker, held))
+
+
+@router.get("/registry/versions", tags=["registry"])
+async def versions(held: HouseDep, tenant: ScopeDep, page: PageDep) -> list[ModelVersion]:
+    """List model versions, newest first."""
+    found = await held.factory.registry.list(tenant)
+    return found[page.offset : page.offset + page.limit]
+
+
+async def seen(held: HouseDep, tenant: ScopeDep) -> list[str]:
+    """The tenants whose catalog entries the caller sees: the shared ones always."""
+    own = [tenant] if tenant is not None else [each.name for each in await held.factory.tenants.list()]
+    return [*own, SHARED]
+
+
+SeenDep = Annotated[list[str], Depends(seen)]
+
+
+@router.get("/catalog", tags=["catalog"])
+async def search_catalog(
+    held: HouseDep,
+    tenants: SeenDep,
+    q: Annotated[str, Query(min_length=1, max_length=400)],
+    kind: Literal["dataset", "model", "endpoint"] | None = None,
+    limit: Annotated[int, Query(ge=1, le=50)] = 10,
+) -> list[CatalogEntry]:
+    """Search by meaning and by name."""
+    await held.factory.catalog_index.sync()
+    return list(await held.factory.catalog_index.search(tenants, q, kind, limit))
+
+
+@router.get("/catalog/{entry_id:path}", tags=["catalog"])
+async def catalog_entry(entry_id: str, held: HouseDep, tenants: SeenDep) -> CatalogEntry:
+    """Show one entry: what a citation leads to."""
+    return await held.factory.catalog.get(entry_id, tenants)
+
+
+@router.get("/ledger", tags=["metering"])
+async def ledger(held: HouseDep, tenant: ScopeDep, page: PageDep, plan_id: str | None = None) -> Sequence[Entry]:
+    """List postings, newest first."""
+    return await held.factory.metering.entries(tenant, plan_id, page.limit, page.offset)
+
+
+@router.get("/cost", tags=["metering"])
+async def cost(held: HouseDep, tenant: ScopeDep, plan_id: str | None = None, thread_id: str | None = None) -> Cost:
+    """Add up what was spent and is reserved."""
+    return await held.factory.metering.cost(tenant=tenant, plan_id=plan_id, thread_id=thread_id)
+
+
+@router.get("/reconciliation", tags=["metering"])
+async def reconciliation(asker: ApproverDep, held: HouseDep) -> Reconciliation:
+    """Compare the inventory with the ledger, now."""
+    return await held.factory.metering.reconcile()

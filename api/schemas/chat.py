@@ -1,0 +1,34 @@
+"""Bodies of the chat's routes."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Body(BaseModel):
+    """Base of every request body: closed to unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class NewThread(Body):
+    """A conversation; an administrator may open one for a team."""
+
+    tenant: str | None = None
+
+
+class NewMessage(Body):
+    """One message. A client that is not sure whether it arrived sends it again under the same id."""
+
+    text: str = Field(min_length=1)
+    message_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
+
+
+class Approval(Body):
+    """An approval names the digest of exactly the plan that was read."""
+
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Refusal(Body):
+    """Why a plan is refused or ended."""
+
+    reason: str = Field(default="", max_length=500)

@@ -1,0 +1,87 @@
+"""The factory: every noun's service in one hand. Composition roots connect it; everything else is given it."""
+
+from dataclasses import dataclass
+
+from factory_infra.database import Database
+from factory_infra.errors import Unavailable
+from factory_infra.foundation.accelerators.interface import Accelerators
+from factory_infra.foundation.accelerators.providers.local import LocalAccelerators
+from factory_infra.iaas.jobs.providers.local import LocalJobs
+from factory_infra.iaas.leases.service import Leases
+from factory_infra.paas.catalog.service import Catalog
+from factory_infra.paas.deployments.providers.local import LocalDeployments
+from factory_infra.paas.registry.interface import Registry
+from factory_infra.paas.registry.providers.mlflow import MlflowRegistry
+from factory_infra.paas.tenants.service import Tenants
+from factory_infra.records.service import Records
+from factory_infra.saas.metering.prices import PriceBook
+from factory_infra.saas.metering.service import Metering
+from factory_infra.saas.models.interface import ChatModel
+from factory_infra.saas.models.registry import chat_model
+from factory_infra.saas.vectors.catalog_index import CatalogIndex
+from factory_infra.saas.vectors.interface import Embeddings
+from factory_infra.saas.vectors.providers.chroma import ChromaVectors
+from factory_infra.saas.vectors.providers.http_embeddings import HttpEmbeddings
+from factory_infra.settings import Settings
+
+
+@dataclass(frozen=True)
+class Factory:
+    """What tools act on. Connects to nothing until it is used."""
+
+    settings: Settings
+    database: Database
+    records: Records
+    accelerators: Accelerators
+    leases: Leases
+    jobs: LocalJobs
+    tenants: Tenants
+    registry: Registry
+    deployments: LocalDeployments
+    catalog: Catalog
+    catalog_index: CatalogIndex
+    metering: Metering
+    embeddings: Embeddings
+    chat_model: ChatModel | None
+
+    async def close(self) -> None:
+        """Give connections back."""
+        await self.database.close()
+
+
+def address(value: str | None, part: str) -> str:
+    """Return a part's address. Raises Unavailable, with the remedy, where the stack has not told it."""
+    if value is None:
+        raise Unavailable(f"The address of {part} is not known.", remedy="Start the stack with 'lineshaft up', or set its address.")
+    return value
+
+
+def connect(settings: Settings) -> Factory:
+    """Build the providers of one process from its settings. Only a composition root calls this."""
+    url = address(settings.database_url.get_secret_value() if settings.database_url else None, "PostgreSQL (LINESHAFT_DATABASE_URL)")
+    database = Database(url)
+    accelerators = LocalAccelerators(settings.slots_max)
+    leases = Leases(database, accelerators)
+    jobs = LocalJobs(settings.jobs_dir)
+    registry = MlflowRegistry(address(settings.mlflow_url, "MLflow (LINESHAFT_MLFLOW_URL)"), database)
+    catalog = Catalog(database)
+    server_key = settings.model_server_key.get_secret_value() if settings.model_server_key else ""
+    embeddings = HttpEmbeddings(address(settings.model_server_url, "the model server (LINESHAFT_MODEL_SERVER_URL)"), server_key)
+    vectors = ChromaVectors(address(settings.chroma_url, "Chroma (LINESHAFT_CHROMA_URL)"), embeddings)
+    api_url = settings.api_url or f"http://{settings.api_host}:{settings.api_port}"
+    return Factory(
+        settings=settings,
+        database=database,
+        records=Records(database),
+        accelerators=accelerators,
+        leases=leases,
+        jobs=jobs,
+        tenants=Tenants(database, leases),
+        registry=registry,
+        deployments=LocalDeployments(database, registry, jobs, settings.home / "endpoints", api_url),
+        catalog=catalog,
+        catalog_index=CatalogIndex(catalog, vectors),
+        metering=Metering(database, PriceBook.load(settings.price_book), leases),
+        embeddings=embeddings,
+        chat_model=chat_model(settings),
+    )

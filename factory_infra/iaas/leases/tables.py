@@ -1,0 +1,36 @@
+"""Tables of leases and of the quotas that bound them."""
+
+from datetime import datetime
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from factory_infra.database import Base
+
+
+class LeaseRow(Base):
+    """Slots that belong to a tenant for a time."""
+
+    __tablename__ = "leases"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(200), unique=True)
+    tenant: Mapped[str] = mapped_column(String(64), index=True)
+    pool: Mapped[str] = mapped_column(String(64), index=True)
+    slot_kind: Mapped[str] = mapped_column(String(8))
+    slots: Mapped[list[int]]
+    purpose: Mapped[str] = mapped_column(String(200))
+    plan_id: Mapped[str] = mapped_column(String(64), index=True)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    granted_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class QuotaRow(Base):
+    """How many slots a tenant may hold at one time."""
+
+    __tablename__ = "slot_quotas"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    slots_max: Mapped[int]

@@ -1,0 +1,98 @@
+"""Activities over jobs: run to the end, cancel."""
+
+import asyncio
+
+from temporalio import activity
+
+from factory_infra.errors import InvalidInput, JobFailed, NotFound, Unavailable
+from factory_infra.factory import Factory
+from factory_infra.iaas.jobs.models import Job, JobState
+from factory_infra.records.models import NewEvent
+from tools.spec import JobTool
+from tools.toolbox import tool_named
+from workflows.activities.beating import beating
+from workflows.activities.context import effect_key, tool_context, translated
+from workflows.messages import JobOutcome, JsonObject, StepCall
+
+POLL_SECONDS = 0.5
+
+
+class JobActivities:
+    """Runs the jobs of steps. A job outlives the worker: an activity that starts again finds it by the step's key."""
+
+    def __init__(self, factory: Factory) -> None:
+        self._factory = factory
+
+    @activity.defn(name="run_job")
+    @translated
+    async def run(self, request: StepCall) -> JsonObject:
+        """Start the job if it has not been, watch it to its end, and return how it ended."""
+        tool = job_tool(request)
+        context = tool_context(self._factory, request, effect_key(self._factory, request.key))
+        arguments = tool.parse(request.arguments)
+        async with beating():
+            spec = await tool.prepare(context, arguments)  # type: ignore[misc]
+            job = await self._watch(request, await self._factory.jobs.submit(spec))
+            if job.state is JobState.LOST:
+                raise Unavailable(f"Job {job.id} was lost with its host.", remedy="It is started again by itself.")
+            if job.state is not JobState.SUCCEEDED:
+                return ended(job).model_dump(mode="json")
+            result = await tool.collect(context, arguments, job)  # type: ignore[misc]
+        outcome = JobOutcome(job_id=job.id, state=job.state.value, result={**result.model_dump(mode="json"), "job_id": job.id})
+        return outcome.model_dump(mode="json")
+
+    async def _watch(self, request: StepCall, job: Job) -> Job:
+        """Follow the job and write its progress as events, each stage once."""
+        told = (-1, "")
+        while not job.state.final:
+            now = (int(job.percent or 0), job.stage)
+            if now != told and (job.percent is not None or job.stage):
+                told = now
+                await self._factory.records.write_event(
+                    NewEvent(
+                        key=f"{request.key}/{job.id}/{now[0]}/{now[1]}"[:200],
+                        tenant=request.tenant,
+                        thread_id=request.thread_id,
+                        plan_id=request.plan_id,
+                        kind="step.progress",
+                        payload={"step": request.step.id, "job_id": job.id, "percent": job.percent, "stage": job.stage},
+                    )
+                )
+            await asyncio.sleep(POLL_SECONDS)
+            job = await self._factory.jobs.get(job.id, request.tenant)
+        return job
+
+    @activity.defn(name="cancel_job")
+    @translated
+    async def cancel(self, request: StepCall) -> JsonObject:
+        """End the job. One that has not appeared yet is waited for: the activity is tried again."""
+        tool = job_tool(request)
+        context = tool_context(self._factory, request, request.key)
+        spec = await tool.prepare(context, tool.parse(request.arguments))  # type: ignore[misc]
+        try:
+            job = await self._factory.jobs.cancel(spec.id, request.tenant)
+        except NotFound as error:
+            raise Unavailable(f"Job {spec.id} has not started yet.", remedy="It is cancelled as soon as it has.") from error
+        return {"job_id": job.id, "state": job.state.value}
+
+
+def job_tool(request: StepCall) -> JobTool:  # type: ignore[type-arg]
+    """Return the step's tool, which must be one whose work is a job."""
+    tool = tool_named(request.step.tool)
+    if not isinstance(tool, JobTool) or tool.prepare is None or tool.collect is None:
+        raise InvalidInput(f"{tool.name} is not run as a job.", remedy="Plan again.")
+    return tool
+
+
+def ended(job: Job) -> JobOutcome:
+    """Tell how a job ended that did not succeed."""
+    failure = job.failure
+    if job.state is JobState.CANCELLED:
+        return JobOutcome(job_id=job.id, state=job.state.value, code="cancelled", reason=f"Job {job.id} was cancelled.")
+    return JobOutcome(
+        job_id=job.id,
+        state=job.state.value,
+        code=failure.code if failure else JobFailed.code,
+        reason=failure.reason if failure else f"Job {job.id} ended with code {job.exit_code}.",
+        remedy=(failure.remedy if failure else "") or f"Read its log: lineshaft jobs logs {job.id}.",
+    )

@@ -1,0 +1,145 @@
+"""Activities over planning: the factory's facts, the two halves of the planner, and the model."""
+
+from decimal import Decimal
+
+from pydantic import TypeAdapter
+from temporalio import activity
+
+from agents.planning.interface import (
+    DatasetFact,
+    EndpointFact,
+    Facts,
+    JobFact,
+    LeaseFact,
+    ModelFact,
+    Outcome,
+    Planner,
+    Ranking,
+    TeamFact,
+    Turn,
+)
+from agents.state import Situation
+from factory_infra.errors import LineshaftError
+from factory_infra.factory import Factory
+from factory_infra.iaas.jobs.models import JobState
+from factory_infra.paas.tenants.models import PLATFORM, Tenant
+from factory_infra.paas.training.datasets import DATASETS
+from factory_infra.saas.metering.models import Attribution, Charge
+from factory_infra.saas.models.models import ChatCall
+from workflows.activities.beating import beating
+from workflows.activities.context import effect_key, translated
+from workflows.messages import JsonObject, ModelCall, PlannerCall, SituationCall
+
+CHARACTERS_PER_TOKEN = 3
+OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
+
+
+class PlanningActivities:
+    """What a turn is planned from and with."""
+
+    def __init__(self, factory: Factory, planner: Planner) -> None:
+        self._factory = factory
+        self._planner = planner
+
+    @activity.defn(name="read_situation")
+    @translated
+    async def read_situation(self, request: SituationCall) -> JsonObject:
+        """Read what the asker may see of the factory, and which model there is."""
+        factory, model = self._factory, self._factory.chat_model
+        teams = [await self._team(tenant) for tenant in await factory.tenants.list(request.tenant) if tenant.name != PLATFORM]
+        usage = await factory.leases.usage(request.tenant or PLATFORM)
+        facts = Facts(
+            home_team=request.tenant,
+            teams=teams,
+            datasets=[DatasetFact(name=each.name, aliases=each.aliases) for each in DATASETS],
+            slot_kind=usage.slot_kind,
+            slots_total=usage.slots_total,
+            slots_free=usage.slots_free,
+        )
+        situation = Situation(
+            facts=facts,
+            model=model.name if model else None,
+            planner="free" if model and model.size == "large" else "playbook",
+            approval_seconds_max=factory.settings.approval_seconds_max,
+        )
+        return situation.model_dump(mode="json")
+
+    async def _team(self, tenant: Tenant) -> TeamFact:
+        factory, name = self._factory, tenant.name
+        usage = await factory.leases.usage(name)
+        models = [
+            ModelFact(model_name=each.model_name, version=each.version, dataset=each.dataset, accuracy=each.metrics.get("accuracy"))
+            for each in await factory.registry.list(name)
+        ]
+        endpoints = [
+            EndpointFact(name=each.name, model_name=each.model_name, version=each.version, previous_version=each.previous_version)
+            for each in await factory.deployments.list(name)
+        ]
+        jobs = [
+            JobFact(id=each.id, name=each.name, state=each.state.value)
+            for each in await factory.jobs.list(name)
+            if each.state in {JobState.PENDING, JobState.RUNNING}
+        ]
+        leases = [LeaseFact(id=each.id, slots=len(each.slots), purpose=each.purpose) for each in await factory.leases.list(name)]
+        return TeamFact(
+            name=name,
+            quota_slots=tenant.quota_slots,
+            quota_slots_used=usage.quota_slots_used,
+            models=models,
+            endpoints=endpoints,
+            leases=leases,
+            jobs=jobs,
+        )
+
+    @activity.defn(name="rank_request")
+    @translated
+    async def rank(self, request: PlannerCall) -> JsonObject:
+        """The planner's first half."""
+        ranking = await self._planner.rank(Turn.model_validate(request.turn), Facts.model_validate(request.facts))
+        return ranking.model_dump(mode="json")
+
+    @activity.defn(name="settle_request")
+    @translated
+    async def settle(self, request: PlannerCall) -> JsonObject:
+        """The planner's second half."""
+        outcome = self._planner.settle(Ranking.model_validate(request.ranking), request.answers, Facts.model_validate(request.facts))
+        return {"outcome": OUTCOME.dump_python(outcome, mode="json")}
+
+    @activity.defn(name="ask_model")
+    @translated
+    async def ask_model(self, request: ModelCall) -> JsonObject:
+        """Ask the model once, charged to the team: reserved for the worst case before, settled by the upstream's usage after.
+
+        A model that does not answer gives ok=false with the reason: planning goes on without it.
+        """
+        model, call = self._factory.chat_model, ChatCall.model_validate(request.call)
+        if model is None:
+            return {"ok": False, "reason": "No model is configured."}
+        info = activity.info()
+        name = effect_key(self._factory, f"model/{info.workflow_id}/{info.workflow_run_id}/{info.activity_id}")
+        whose = Attribution(tenant=request.tenant, plan_id=request.plan_id, thread_id=request.thread_id, agent=request.agent)
+        subject = model.name.partition(":")[2] if not model.name.startswith("scripted") else "scripted"
+        characters = sum(len(message.content) for message in call.messages) + len(str(call.tools))
+        worst = Charge(
+            unit="tokens",
+            subject=subject,
+            quantity=Decimal(characters // CHARACTERS_PER_TOKEN + 256),
+            quantity_out=Decimal(call.tokens_max),
+        )
+        metering = self._factory.metering
+        async with beating():
+            await metering.reserve(name, worst, whose)
+            try:
+                answer = await model.answer(call)
+            except LineshaftError as error:
+                await metering.release(name)
+                return {"ok": False, "reason": str(error)}
+            used = Charge(
+                unit="tokens",
+                subject=subject,
+                quantity=Decimal(answer.tokens_in),
+                quantity_out=Decimal(answer.tokens_out),
+                estimated=answer.estimated,
+            )
+            await metering.settle(name, used)
+        return {"ok": True, "answer": answer.model_dump(mode="json")}

@@ -1,0 +1,109 @@
+"""Activities over records: events, the plan's state, and the words in which it ended."""
+
+from temporalio import activity
+
+from factory_infra.database import utcnow
+from factory_infra.factory import Factory
+from factory_infra.records.models import NewEvent, PlanRecord
+from tools.plan import Plan, PlanState
+from workflows.activities.context import translated
+from workflows.messages import JsonObject, PlanMove, PlanOutcome, PlanReport, ReportCall
+
+OPENINGS = {
+    PlanState.DONE: "Done: {title}.",
+    PlanState.GATED: "Gated: {title}. {reason} {remedy}",
+    PlanState.FAILED: "Failed: {title}. {reason} {remedy}",
+    PlanState.CANCELLED: "Cancelled: {title}. {reason}",
+    PlanState.REFUSED: "Refused: {title}. Nothing was done. {reason}",
+    PlanState.EXPIRED: "Expired: {title}. Nothing was done. {reason} {remedy}",
+}
+
+
+class RecordActivities:
+    """Writes down what happened."""
+
+    def __init__(self, factory: Factory) -> None:
+        self._factory = factory
+
+    @activity.defn(name="write_event")
+    @translated
+    async def write_event(self, event: NewEvent) -> JsonObject:
+        """Append an event, once under its key; the first message names its thread."""
+        await self._factory.records.write_event(event)
+        if event.kind == "message.user":
+            await self._factory.records.title_thread(event.thread_id, str(event.payload["text"])[:80])
+        return {}
+
+    @activity.defn(name="save_plan")
+    @translated
+    async def save_plan(self, plan: Plan) -> JsonObject:
+        """Keep a plan that is proposed."""
+        now = utcnow()
+        await self._factory.records.save_plan(
+            PlanRecord(
+                id=plan.id,
+                tenant=plan.tenant,
+                thread_id=plan.thread_id,
+                digest=plan.digest(),
+                state=PlanState.PROPOSED.value,
+                document=plan.model_dump(mode="json"),
+                outcome={},
+                decided_by=None,
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        return {}
+
+    @activity.defn(name="move_plan")
+    @translated
+    async def move_plan(self, move: PlanMove) -> JsonObject:
+        """Write where a plan is now."""
+        await self._factory.records.move_plan(move.plan_id, move.state.value, decided_by=move.decided_by, outcome=move.outcome)
+        return {}
+
+    @activity.defn(name="report_plan")
+    @translated
+    async def report_plan(self, request: ReportCall) -> JsonObject:
+        """Say how a plan ended, with what it cost and where to look."""
+        plan, outcome = request.plan, request.outcome
+        cost = await self._factory.metering.cost(tenant=plan.tenant, plan_id=plan.id)
+        sentences = [OPENINGS[outcome.state].format(title=plan.title, reason=outcome.reason, remedy=outcome.remedy).strip()]
+        if outcome.undone:
+            sentences.append(f"Undone: {', '.join(outcome.undone)}.")
+        if outcome.undo_failed:
+            sentences.append(f"NOT undone, a person must look: {', '.join(outcome.undo_failed)}.")
+        sentences += [said for step in plan.steps if (said := said_of(step.tool, outcome.results.get(step.id, {})))]
+        sentences.append(f"It cost {cost.spent:.6f} {cost.currency}.")
+        report = PlanReport(text=" ".join(sentences), citations=cited(plan, outcome), cost=cost.model_dump(mode="json"))
+        return report.model_dump(mode="json")
+
+
+def said_of(tool: str, result: JsonObject) -> str:
+    """One sentence on what a step came to, for those that a person wants to hear of."""
+    if not result:
+        return ""
+    if tool == "registry.register":
+        return f"{result['model_name']} version {result['version']} is registered (accuracy {result['accuracy']:.4f})."
+    if tool == "deployments.deploy":
+        return f"Endpoint {result['endpoint']} answers with it at {result['url']}."
+    if tool == "leases.release":
+        return f"The lease used {result['slot_seconds']:.1f} slot-seconds."
+    if tool == "leases.acquire" and "lease_id" in result:
+        return f"Lease {result['lease_id']} of {result['slots']} {result['slot_kind']} slots."
+    return ""
+
+
+def cited(plan: Plan, outcome: PlanOutcome) -> list[JsonObject]:
+    """Where the end can be checked: the plan, the version, the endpoint, the ledger."""
+    citations: list[JsonObject] = [
+        {"title": f"plan {plan.id}", "url": f"/v1/plans/{plan.id}"},
+        {"title": "ledger of the plan", "url": f"/v1/ledger?plan_id={plan.id}"},
+    ]
+    for step in plan.steps:
+        result = outcome.results.get(step.id, {})
+        if step.tool == "registry.register" and result:
+            citations.append({"title": f"{result['model_name']} version {result['version']}", "url": result["run_url"]})
+        if step.tool == "deployments.deploy" and result:
+            citations.append({"title": f"endpoint {result['endpoint']}", "url": result["url"]})
+    return citations

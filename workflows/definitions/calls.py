@@ -1,0 +1,36 @@
+"""How workflows call activities: names, time limits and retries in one place."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.messages import JsonObject
+
+RETRY = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=15), maximum_attempts=12
+)
+HEARTBEAT = timedelta(seconds=8)
+"""A worker that dies is noticed after this long: every activity that lasts beats more often."""
+
+LIMITS = {
+    "ask_model": timedelta(minutes=6),
+    "run_step": timedelta(minutes=10),
+    "run_job": timedelta(hours=24),
+}
+BEATING = {"ask_model", "run_step", "run_job", "undo_step"}
+
+
+async def call(name: str, argument: JsonObject, summary: str = "") -> JsonObject:
+    """Run an activity and return its result. Raises ActivityError once retries make no sense any more."""
+    result: JsonObject = await workflow.execute_activity(
+        name,
+        argument,
+        start_to_close_timeout=LIMITS.get(name, timedelta(minutes=2)),
+        heartbeat_timeout=HEARTBEAT if name in BEATING else None,
+        retry_policy=RETRY,
+        summary=summary or None,
+        result_type=dict,
+    )
+    return result

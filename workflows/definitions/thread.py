@@ -1,0 +1,135 @@
+"""A chat thread as a workflow: a message comes in as an update, events go out, the history is cut when it grows."""
+
+from collections import deque
+from collections.abc import Mapping
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from pydantic import JsonValue
+
+    from tools.plan import Plan
+    from workflows.definitions.calls import call
+    from workflows.definitions.events import EventWriter
+    from workflows.definitions.plan import PlanWorkflow
+    from workflows.failures import explain
+    from workflows.graphs import graph_named
+    from workflows.messages import Accepted, JsonObject, PlanEnded, ThreadInput, UserMessage
+
+WAITING_MAX = 20
+SEEN_MAX = 200
+TURNS_PER_RUN = 40
+
+
+class TurnPorts:
+    """What the graph of one turn reaches: activities and the thread's events."""
+
+    def __init__(self, events: EventWriter) -> None:
+        self._events = events
+
+    async def call(self, activity: str, argument: Mapping[str, JsonValue]) -> JsonObject:
+        """Run an activity durably."""
+        return await call(activity, dict(argument), summary=str(argument.get("name") or argument.get("agent") or ""))
+
+    async def emit(self, kind: str, payload: Mapping[str, JsonValue]) -> None:
+        """Write an event."""
+        await self._events.write(kind, dict(payload))
+
+
+@workflow.defn(name="thread")
+class ThreadWorkflow:
+    """One conversation. Messages are worked on one after the other, in the order in which they came."""
+
+    @workflow.init
+    def __init__(self, start: ThreadInput) -> None:
+        self._turn = start.turn
+        self._memory = start.memory
+        self._seen: deque[str] = deque(start.seen, maxlen=SEEN_MAX)
+        self._waiting: deque[UserMessage] = deque(start.waiting)
+        self._ended: deque[PlanEnded] = deque()
+        self._events = EventWriter(tenant=start.tenant, thread_id=start.thread_id, sequence=start.sequence)
+
+    @workflow.run
+    async def run(self, start: ThreadInput) -> None:
+        """Work on messages and on the ends of plans, until the history should be cut."""
+        for _ in range(TURNS_PER_RUN):
+            await workflow.wait_condition(lambda: bool(self._waiting or self._ended))
+            while self._ended:
+                await self._tell(self._ended.popleft())
+            if self._waiting:
+                await self._work(start, self._waiting.popleft())
+            if workflow.info().is_continue_as_new_suggested():
+                break
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        while self._ended:
+            await self._tell(self._ended.popleft())
+        workflow.continue_as_new(self._carry(start))
+
+    @workflow.update
+    async def send(self, message: UserMessage) -> Accepted:
+        """Take a message. The same id again is answered alike and not worked on again."""
+        if message.id not in self._seen:
+            self._seen.append(message.id)
+            self._waiting.append(message)
+        return Accepted(message_id=message.id, turn=self._turn + len(self._waiting))
+
+    @send.validator
+    def _may_send(self, message: UserMessage) -> None:
+        if message.id not in self._seen and len(self._waiting) >= WAITING_MAX:
+            raise ApplicationError(f"{WAITING_MAX} messages wait already.", type="too_many_messages", non_retryable=True)
+
+    @workflow.signal
+    def plan_ended(self, end: PlanEnded) -> None:
+        """Hear from a plan of this thread."""
+        self._ended.append(end)
+
+    def _carry(self, start: ThreadInput) -> ThreadInput:
+        return ThreadInput(
+            thread_id=start.thread_id,
+            tenant=start.tenant,
+            turn=self._turn,
+            sequence=self._events.sequence,
+            memory=self._memory,
+            seen=list(self._seen),
+            waiting=list(self._waiting),
+        )
+
+    async def _tell(self, end: PlanEnded) -> None:
+        payload: JsonObject = {"text": end.text, "citations": list(end.citations), "plan_id": end.plan_id, "state": end.state.value}
+        await self._events.write("message.assistant", payload, plan_id=end.plan_id)
+
+    async def _work(self, start: ThreadInput, message: UserMessage) -> None:
+        self._turn += 1
+        await self._events.write("message.user", {"text": message.text, "actor": message.who.actor, "message_id": message.id})
+        turn: JsonObject = {
+            "thread_id": start.thread_id,
+            "plan_id": f"plan-{start.thread_id.removeprefix('thread-')}-{self._turn}",
+            "text": message.text,
+            "who": message.who.model_dump(mode="json"),
+            "memory": self._memory,
+            "now": workflow.now().isoformat(),
+        }
+        try:
+            result = await graph_named("dispatch")(TurnPorts(self._events), turn)
+        except (ActivityError, ApplicationError) as error:
+            code, reason, remedy = explain(error)
+            await self._events.write("refusal", {"code": code, "reason": reason, "remedy": remedy})
+            result = {"memory": self._memory}
+        memory, plan = result["memory"], result.get("plan")
+        self._memory = memory if isinstance(memory, dict) else {}
+        if plan is not None:
+            await self._propose(Plan.model_validate(plan))
+        await self._events.write("turn.done", {"turn": self._turn, "message_id": message.id})
+
+    async def _propose(self, plan: Plan) -> None:
+        """Start the plan's own workflow, which waits for a decision and outlives this run of the thread."""
+        await workflow.start_child_workflow(
+            PlanWorkflow.run,
+            plan,
+            id=plan.id,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            static_summary=plan.title[:200],
+            task_timeout=timedelta(seconds=10),
+        )

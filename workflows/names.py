@@ -1,0 +1,3 @@
+"""Names that doors and the worker share."""
+
+TASK_QUEUE = "lineshaft"

@@ -1,0 +1,127 @@
+"""The worker: composition root of the process that runs workflows and activities."""
+
+import asyncio
+import os
+import signal
+from datetime import timedelta
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from agents.graph import dispatch
+from agents.planning.planner import PlaybookPlanner
+from agents.planning.playbook import load_playbooks
+from factory_infra.factory import Factory, connect
+from factory_infra.settings import Settings
+from workflows import graphs
+from workflows.activities.jobs import JobActivities
+from workflows.activities.planning import PlanningActivities
+from workflows.activities.records import RecordActivities
+from workflows.activities.steps import StepActivities
+from workflows.definitions.job import JobWorkflow
+from workflows.definitions.plan import PlanWorkflow
+from workflows.definitions.thread import ThreadWorkflow
+from workflows.names import TASK_QUEUE
+from workflows.seed import seed
+from workflows.temporal import connect_temporal
+
+BEAT_SECONDS = 2.0
+WORKFLOWS = (ThreadWorkflow, PlanWorkflow, JobWorkflow)
+PASSED_THROUGH = (
+    "agents",
+    "tools",
+    "factory_infra",
+    "workflows.graphs",
+    "workflows.messages",
+    "workflows.failures",
+    "langchain",
+    "langchain_core",
+    "langgraph",
+    "langsmith",
+    "numpy",
+    "pydantic",
+    "pydantic_core",
+    "xxhash",
+    "orjson",
+    "ormsgpack",
+    "sqlalchemy",
+    "psycopg",
+    "httpx",
+    "yaml",
+    "structlog",
+    "annotated_types",
+    "typing_extensions",
+)
+
+log = structlog.get_logger("worker")
+
+
+def sandbox() -> SandboxedWorkflowRunner:
+    """Re-import only the workflow files at each run; what is heavy or holds the registered graphs is passed through."""
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
+
+
+def build_worker(client: Client, factory: Factory, task_queue: str = TASK_QUEUE) -> Worker:
+    """Register graphs, workflows and activities."""
+    graphs.register("dispatch", dispatch)
+    planner = PlaybookPlanner(load_playbooks(), factory.embeddings)
+    steps, jobs, records = StepActivities(factory), JobActivities(factory), RecordActivities(factory)
+    planning = PlanningActivities(factory, planner)
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=list(WORKFLOWS),
+        activities=[
+            steps.foresee,
+            steps.run,
+            steps.verify,
+            steps.undo,
+            steps.call,
+            jobs.run,
+            jobs.cancel,
+            planning.read_situation,
+            planning.rank,
+            planning.settle,
+            planning.ask_model,
+            records.write_event,
+            records.save_plan,
+            records.move_plan,
+            records.report_plan,
+        ],
+        workflow_runner=sandbox(),
+        max_cached_workflows=factory.settings.worker_max_cached_workflows,
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
+        graceful_shutdown_timeout=timedelta(seconds=2),
+    )
+
+
+async def tell_alive(settings: Settings) -> None:
+    """Write the file by which the stack sees that this worker lives."""
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    path = settings.run_dir / "worker.ready"
+    while True:
+        path.write_text(f"{os.getpid()}\n")
+        await asyncio.sleep(BEAT_SECONDS)
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    factory = connect(settings)
+    client = await connect_temporal(settings)
+    await seed(factory)
+    stop = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stop.set)
+    async with build_worker(client, factory):
+        alive = asyncio.create_task(tell_alive(settings))
+        log.info("worker ready", task_queue=TASK_QUEUE, model=settings.model)
+        await stop.wait()
+        alive.cancel()
+    await factory.close()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
+    asyncio.run(serve(Settings()))
