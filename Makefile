@@ -1,0 +1,43 @@
+# Lineshaft: every target sets up what it needs by itself; each may be called again at any time.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.lineshaft-lock
+SOURCES := agents tools workflows factory_infra api cli evals benchmarks tests
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format lock clean prove-line
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Make the virtual environment as the lock says; at once when nothing changed
+	@bin/setup "$(PYTHON)" "$(VENV)" requirements.lock "$(STAMP)"
+
+run: setup ## Start everything here and play the first job (ARGS=--exit stops afterwards)
+	@bin/lineshaft run first-job $(ARGS)
+
+test: check ## The same as check
+
+check: setup ## Format, lint, types, layers, tests
+	@echo "== format";  $(BIN)/ruff format --check $(wildcard $(SOURCES))
+	@echo "== lint";    $(BIN)/ruff check $(wildcard $(SOURCES))
+	@echo "== types";   $(BIN)/mypy $(wildcard $(SOURCES))
+	@echo "== layers";  $(BIN)/lint-imports
+	@echo "== tests";   $(BIN)/pytest $(ARGS)
+
+format: setup ## Format the sources and sort their imports
+	@$(BIN)/ruff check --fix --select I -q $(wildcard $(SOURCES))
+	@$(BIN)/ruff format $(wildcard $(SOURCES))
+
+lock: setup ## Resolve the dependencies anew into requirements.lock
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--group dev pyproject.toml -o requirements.lock -q
+
+prove-line: setup ## Measure every promise of the first job: one row each
+	@$(BIN)/python -m benchmarks.prove_line $(ARGS)
+
+clean: ## Remove what was built here; your data under LINESHAFT_HOME stay
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find $(wildcard $(SOURCES)) -name __pycache__ -type d -prune -exec rm -rf {} +

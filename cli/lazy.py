@@ -1,0 +1,63 @@
+"""A group of commands that imports a command only when it is called, so that `--help` costs nothing."""
+
+import importlib
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+
+class Lazy(NamedTuple):
+    """Where a command lies, as "module:attribute" of a `typer.Typer`, and its line in the help."""
+
+    target: str
+    help: str
+
+
+COMMANDS: dict[str, Lazy] = {
+    "up": Lazy("cli.up:app", "Start every part of the local stack and keep it running."),
+    "down": Lazy("cli.down:app", "Stop the stack; nothing that it stored is lost."),
+    "status": Lazy("cli.status:app", "Show each part: state, address, memory, restarts."),
+    "logs": Lazy("cli.logs:app", "Print a part's log, or follow it with -f."),
+    "models": Lazy("cli.models:app", "Fetch and list the pinned weights of the embedded model."),
+    "doctor": Lazy("cli.doctor.command:app", "Explain what is missing on this machine and how to mend it."),
+}
+
+
+class HelpWriter(Protocol):
+    """What the help page of a group is written with."""
+
+    def section(self, name: str) -> AbstractContextManager[None]:
+        """Open a titled section."""
+        ...
+
+    def write_dl(self, rows: list[tuple[str, str]]) -> None:
+        """Write names and what they mean."""
+        ...
+
+
+class LazyGroup(TyperGroup):
+    """Finds commands in `COMMANDS`."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        """Names of all commands, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: object, cmd_name: str) -> TyperCommand | TyperGroup | None:
+        """Import the command of this name, or return None where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].target.partition(":")
+        app = getattr(importlib.import_module(module), attribute)
+        if not isinstance(app, typer.Typer):
+            raise TypeError(f"{COMMANDS[cmd_name].target} is no typer.Typer")
+        command = get_command(app)
+        command.name = cmd_name
+        return command if isinstance(command, TyperCommand | TyperGroup) else None
+
+    def format_commands(self, ctx: object, formatter: HelpWriter) -> None:
+        """Write the commands' lines from the table, importing none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, lazy.help) for name, lazy in COMMANDS.items()])

@@ -1,0 +1,50 @@
+"""Health checks: each asks the part itself whether it works."""
+
+import asyncio
+import http.client
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+Check = Callable[[int], Awaitable[bool]]
+
+_FRESH_SECONDS = 8.0
+
+
+def http_ok(url: str, seconds_max: float = 5.0) -> Check:
+    """The part is healthy when GET on the address answers 200."""
+
+    async def check(pid: int) -> bool:
+        return await asyncio.to_thread(_get_status, url, seconds_max) == http.client.OK
+
+    return check
+
+
+def ready_file(path: Path) -> Check:
+    """The part is healthy while it keeps touching a file that holds its process id."""
+
+    async def check(pid: int) -> bool:
+        try:
+            return path.read_text().strip() == str(pid) and time.time() - path.stat().st_mtime < _FRESH_SECONDS
+        except OSError:
+            return False
+
+    return check
+
+
+async def ended(pid: int) -> bool:
+    """A step is never healthy while it runs: its exit code decides."""
+    return False
+
+
+def _get_status(url: str, seconds_max: float) -> int | None:
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=seconds_max)
+    try:
+        connection.request("GET", f"{address.path}?{address.query}" if address.query else address.path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()

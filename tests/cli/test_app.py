@@ -1,0 +1,66 @@
+"""The command as a user calls it."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cli.lazy import COMMANDS
+from cli.stack.settings import environment_plain
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def lineshaft(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**environment_plain(), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+class TestHelp:
+    def test_it_lists_every_command_and_imports_none(self) -> None:
+        started = time.monotonic()
+        result = lineshaft("--help")
+        assert time.monotonic() - started < 3
+        assert result.returncode == 0
+        for name, lazy in COMMANDS.items():
+            assert name in result.stdout and lazy.help.split()[0] in result.stdout
+
+    def test_it_loads_nothing_heavy(self) -> None:
+        code = "import sys, cli.app; print([m for m in ('pydantic', 'psutil', 'rich.console', 'sqlalchemy', 'httpx') if m in sys.modules])"
+        result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+        assert result.stdout.strip() == "[]"
+
+    def test_an_unknown_command_is_refused(self) -> None:
+        result = lineshaft("upp")
+        assert result.returncode == 2 and "upp" in result.stderr
+
+
+class TestErrors:
+    def test_code_reason_and_remedy_with_exit_code_1(self, tmp_path: Path) -> None:
+        result = lineshaft("--home", str(tmp_path / "home"), "up", "--only", "nonsense")
+        assert result.returncode == 1
+        assert "part_unknown" in result.stderr and "nonsense" in result.stderr and "remedy:" in result.stderr
+
+    def test_an_unknown_log(self, tmp_path: Path) -> None:
+        result = lineshaft("--home", str(tmp_path), "logs", "nobody")
+        assert result.returncode == 1 and "log_unknown" in result.stderr
+
+
+class TestWithoutAStack:
+    def test_status_says_so(self, tmp_path: Path) -> None:
+        result = lineshaft("--home", str(tmp_path), "status", "--json")
+        assert result.returncode == 3
+        assert json.loads(result.stdout)["running"] is False
+
+    def test_down_is_no_error(self, tmp_path: Path) -> None:
+        result = lineshaft("--home", str(tmp_path), "down")
+        assert result.returncode == 0 and "No stack runs" in result.stdout
+
+
+def test_logs_prints_the_last_lines(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "worker.log").write_text("one\ntwo\nthree\n")
+    assert lineshaft("--home", str(tmp_path), "logs", "worker", "-n", "2").stdout == "two\nthree\n"
