@@ -20,10 +20,6 @@ class Deployments(Protocol):
         """Return an endpoint. Raises NotFound."""
         ...
 
-    async def list(self, tenant: str | None = None) -> list[Endpoint]:
-        """Return the endpoints that are live, newest first."""
-        ...
-
     async def rollback(self, tenant: str, name: str, key: str) -> Endpoint | None:
         """Put the previous version back, or retire the endpoint where there was none: the undo of deploy. Idempotent by key."""
         ...
@@ -32,10 +28,22 @@ class Deployments(Protocol):
         """Ask the live version; its server is started again if it is down. Raises NotFound, InvalidInput, Unavailable."""
         ...
 
+    async def list(self, tenant: str | None = None) -> list[Endpoint]:
+        """Return the endpoints that are live, newest first."""
+        ...
+
 
 class SmokeTests(Protocol):
     """An extra ability: asks the endpoint for the held-out rows that came with the version."""
 
     async def smoke_test(self, tenant: str, name: str) -> SmokeReport:
         """Send held-out rows and compare with their labels and with what training predicted. Raises NotFound, EffectFailed."""
+        ...
+
+
+class Retirement(Protocol):
+    """An extra ability: takes an endpoint out of service."""
+
+    async def retire(self, tenant: str, name: str, key: str) -> None:
+        """Stop serving under this name; deploying to it again is possible. Idempotent by key. Raises NotFound."""
         ...

@@ -2,6 +2,9 @@
 
 from pydantic import BaseModel, Field
 
+ALGORITHMS = ("auto", "logistic_regression", "svm", "mlp", "k_neighbors")
+"""What may be asked for; auto tries every other and keeps the best on the validation part."""
+
 
 class TrainingSpec(BaseModel):
     """One training run of a tabular classifier."""
@@ -11,7 +14,9 @@ class TrainingSpec(BaseModel):
     model_name: str
     algorithm: str = Field(default="auto", description="auto, logistic_regression, svm, mlp or k_neighbors.")
     seed: int = 0
-    run_key: str = Field(description="Idempotency key: the tracking run of this key is found again, never made twice.")
+    run_key: str = Field(
+        pattern=r"^[^'\"`\\]{1,250}$", description="Idempotency key: the tracking run of this key is found again, never made twice."
+    )
     plan_id: str = ""
 
 

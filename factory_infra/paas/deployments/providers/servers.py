@@ -1,0 +1,204 @@
+"""The processes that serve endpoints on this machine: started as jobs, reached over the loopback interface with a token of their own."""
+
+import asyncio
+import hashlib
+import hmac
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+from pydantic import BaseModel
+
+from factory_infra.errors import EffectFailed, InvalidInput, LineshaftError, NotFound, Unavailable
+from factory_infra.iaas.jobs.interface import JobFiles, Jobs
+from factory_infra.iaas.jobs.models import Job, JobLimits, JobSpec, JobState
+from factory_infra.iaas.jobs.programs import python_argv, python_environment
+from factory_infra.paas.deployments.providers.wire import (
+    ADDRESS_FILE,
+    ORDER_FILE,
+    TOKEN_FILE,
+    Address,
+    Answer,
+    Complaint,
+    Holdout,
+    Order,
+    Rows,
+)
+from factory_infra.paas.registry.interface import Registry
+from factory_infra.paas.registry.models import ModelVersion
+
+PROGRAM = "factory_infra.paas.deployments.providers.serve"
+LIMITS = JobLimits(memory_gib=2.0, file_gib=0.1, seconds=None)
+HEALTHY_SECONDS = 30.0
+POLL_SECONDS = 0.05
+ASK_SECONDS = 10.0
+CHECK_ROWS = 5
+ATTEMPTS_MAX = 10_000
+
+
+class ServiceJobs(Jobs, JobFiles, Protocol):
+    """What is needed of whatever runs jobs."""
+
+
+class Server(BaseModel):
+    """A running server of one version."""
+
+    job_id: str
+    port: int
+
+
+class Servers:
+    """Starts, asks and stops servers. Stateless but for the folder of model files and the key that tokens are made from."""
+
+    def __init__(self, registry: Registry, jobs: ServiceJobs, folder: Path) -> None:
+        self._registry = registry
+        self._jobs = jobs
+        self._folder = folder
+        self._client = httpx.AsyncClient(timeout=ASK_SECONDS, trust_env=False)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.aclose()
+
+    async def start(self, endpoint: str, version: ModelVersion, job_id: str) -> Server:
+        """Start a server and wait until it answers held-out rows as training did.
+
+        Args:
+            endpoint: the endpoint's name.
+            version: what to serve.
+            job_id: `BASE-NUMBER`; the number is raised past jobs of this base that have ended.
+
+        Raises EffectFailed (endpoint_unhealthy): then nothing is left running.
+        """
+        holdout = await self.holdout(version)
+        job = await self._submit(endpoint, version, job_id)
+        try:
+            server = await self._healthy(version.tenant, job)
+            said = await self.ask(version.tenant, server, holdout.rows[:CHECK_ROWS])
+            if said.labels != holdout.predictions[:CHECK_ROWS]:
+                raise unhealthy(job, "it answers held-out rows otherwise than training did")
+        except (LineshaftError, asyncio.CancelledError):
+            await asyncio.shield(self._jobs.cancel(job.id, version.tenant))
+            raise
+        return server
+
+    async def ask(self, tenant: str, server: Server, rows: list[list[float]]) -> Answer:
+        """Ask a server. Raises InvalidInput for rows that do not fit, Unavailable when it does not answer."""
+        response = await self._call(server, "POST", "/predict", Rows(rows=rows).model_dump_json())
+        if response.status_code in {413, 422}:
+            complaint = Complaint.model_validate_json(response.content)
+            raise InvalidInput(complaint.reason, remedy="Send rows as the model was trained on.", code=complaint.code)
+        if not response.is_success:
+            raise Unavailable(f"The server of team {tenant}'s endpoint answered {response.status_code}.", code="endpoint_down")
+        return Answer.model_validate_json(response.content)
+
+    async def answers(self, tenant: str, server: Server) -> bool:
+        """Whether the server is up: its job runs and its health route answers."""
+        try:
+            job = await self._jobs.get(server.job_id, tenant)
+            return job.state is JobState.RUNNING and (await self._call(server, "GET", "/health")).is_success
+        except (NotFound, Unavailable):
+            return False
+
+    async def stop_others(self, tenant: str, endpoint: str, keep: str | None) -> None:
+        """End every server of an endpoint but one: those replaced, and those that a crash left behind."""
+        for job in await self._jobs.list(tenant):
+            over = job.state.final and job.state is not JobState.LOST
+            if job.name == service_name(endpoint) and job.id != keep and not over:
+                await self._jobs.cancel(job.id, tenant)
+
+    async def holdout(self, version: ModelVersion) -> Holdout:
+        """Return the held-out rows of a version, fetching its files where they are not here yet."""
+        folder = self._files(version)
+        if not (folder / "holdout.json").exists() or not (folder / "model.onnx").exists():
+            await self._registry.download(version, folder)
+        return Holdout.model_validate_json(await asyncio.to_thread((folder / "holdout.json").read_bytes))
+
+    def _files(self, version: ModelVersion) -> Path:
+        return self._folder / version.tenant / version.model_name / str(version.version)
+
+    async def _submit(self, endpoint: str, version: ModelVersion, job_id: str) -> Job:
+        base, _, first = job_id.rpartition("-")
+        for number in range(int(first), int(first) + ATTEMPTS_MAX):
+            candidate = f"{base}-{number}"
+            try:
+                job = await self._jobs.get(candidate, version.tenant)
+            except NotFound:
+                return await self._jobs.submit(self._spec(endpoint, version, candidate))
+            if not job.state.final:
+                return job
+        raise EffectFailed(f"The server of endpoint {endpoint} ended too often.", remedy="Read its jobs' logs.", code="endpoint_unhealthy")
+
+    def _spec(self, endpoint: str, version: ModelVersion, job_id: str) -> JobSpec:
+        files = self._files(version).absolute()
+        order = Order(
+            model_path=str(files / "model.onnx"),
+            holdout_path=str(files / "holdout.json"),
+            model_name=version.model_name,
+            version=version.version,
+        )
+        return JobSpec(
+            id=job_id,
+            tenant=version.tenant,
+            name=service_name(endpoint),
+            argv=python_argv(PROGRAM),
+            environment=python_environment(),
+            inputs={ORDER_FILE: order.model_dump_json(), TOKEN_FILE: self._token(job_id)},
+            limits=LIMITS,
+            service=True,
+        )
+
+    async def _healthy(self, tenant: str, job: Job) -> Server:
+        deadline = time.monotonic() + HEALTHY_SECONDS
+        while time.monotonic() < deadline:
+            job = await self._jobs.get(job.id, tenant)
+            if job.state.final:
+                raise unhealthy(job, job.failure.reason if job.failure else "it ended at once")
+            address = await self._jobs.result(job.id, tenant, ADDRESS_FILE)
+            if address is not None:
+                server = Server(job_id=job.id, port=Address.model_validate_json(address).port)
+                if await self.answers(tenant, server):
+                    return server
+            await asyncio.sleep(POLL_SECONDS)
+        raise unhealthy(job, f"it did not answer within {HEALTHY_SECONDS:g} s")
+
+    async def _call(self, server: Server, method: str, path: str, body: str | None = None) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self._token(server.job_id)}"}
+        try:
+            return await self._client.request(method, f"http://127.0.0.1:{server.port}{path}", content=body, headers=headers)
+        except httpx.TransportError as error:
+            raise Unavailable("The endpoint's server does not answer.", remedy="Try again in a moment.", code="endpoint_down") from error
+
+    def _token(self, job_id: str) -> str:
+        return hmac.new(secret_key(self._folder), job_id.encode(), hashlib.sha256).hexdigest()
+
+
+def secret_key(folder: Path) -> bytes:
+    """Return the key that servers' tokens are made from; the first process that needs it makes it."""
+    file = folder / "token.key"
+    if not file.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = folder / f".token.key.{secrets.token_hex(8)}"
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(secrets.token_bytes(32))
+        try:
+            # A link never replaces: of two processes that come here at once, one key stays.
+            file.hardlink_to(draft)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return file.read_bytes()
+
+
+def service_name(endpoint: str) -> str:
+    """Return the job name by which an endpoint's servers are found again."""
+    return f"endpoint {endpoint}"
+
+
+def unhealthy(job: Job, why: str) -> EffectFailed:
+    """Say that a server did not come up."""
+    return EffectFailed(f"The server {job.id} is not healthy: {why}", remedy="Read its job's log.", code="endpoint_unhealthy")
