@@ -22,6 +22,13 @@ COMMANDS: dict[str, Lazy] = {
     "status": Lazy("cli.status:app", "Show each part: state, address, memory, restarts."),
     "logs": Lazy("cli.logs:app", "Print a part's log, or follow it with -f."),
     "models": Lazy("cli.models:app", "Fetch and list the pinned weights of the embedded model."),
+    "run": Lazy("cli.demo:app", "Start everything and play the first job through a user's doors."),
+    "chat": Lazy("cli.chat:app", "Say what you want; read, approve and watch the plan."),
+    "plans": Lazy("cli.plans:app", "List, show, approve, refuse or cancel plans."),
+    "jobs": Lazy("cli.jobs:app", "List jobs, read their logs, cancel them."),
+    "teams": Lazy("cli.teams:app", "Teams, their limits and their keys."),
+    "show": Lazy("cli.show:app", "Slots, leases, endpoints, versions, catalog, cost, reconciliation."),
+    "eval": Lazy("evals.command:app", "Run an evaluation suite."),
     "doctor": Lazy("cli.doctor.command:app", "Explain what is missing on this machine and how to mend it."),
 }
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 Check = Callable[[int], Awaitable[bool]]
 
 _FRESH_SECONDS = 8.0
+_WRITING_SECONDS = 0.05
 
 
 def http_ok(url: str, seconds_max: float = 5.0) -> Check:
@@ -25,10 +26,14 @@ def ready_file(path: Path) -> Check:
     """The part is healthy while it keeps touching a file that holds its process id."""
 
     async def check(pid: int) -> bool:
-        try:
-            return path.read_text().strip() == str(pid) and time.time() - path.stat().st_mtime < _FRESH_SECONDS
-        except OSError:
-            return False
+        for _ in range(2):  # The file is empty for a moment while it is written.
+            try:
+                if path.read_text().strip() == str(pid):
+                    return time.time() - path.stat().st_mtime < _FRESH_SECONDS
+            except OSError:
+                return False
+            await asyncio.sleep(_WRITING_SECONDS)
+        return False
 
     return check
 

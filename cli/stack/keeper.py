@@ -93,7 +93,8 @@ class Keeper:
             attempt += 1
         if code is None:
             return
-        raise self._failure("part_dies", f"Part {self.part.name} ended before it was ready ({_ending(code)}).")
+        what = "could not be done" if self.part.once else "ended before it was ready"
+        raise self._failure("part_dies", f"Part {self.part.name} {what} ({_ending(code)}).")
 
     async def _start_once(self) -> int | None:
         """Start the process and return None once it is healthy (a step: done), or its exit code when it died."""

@@ -67,9 +67,10 @@ class LocalParts:
         }
         return {name: without_credentials(url) for name, url in own.items() if url}
 
-    def links(self) -> dict[str, str]:
-        """What a person may want to open in a browser, apart from the console."""
-        return {"Temporal UI": self.temporal_ui_url or "", "MLflow": self.mlflow_url}
+    def links(self, names: set[str]) -> dict[str, str]:
+        """What a person may want to open in a browser, apart from the console, of the parts named."""
+        known = {"temporal": ("Temporal UI", self.temporal_ui_url), "mlflow": ("MLflow", self.mlflow_url)}
+        return {title: url for name, (title, url) in known.items() if name in names and url}
 
     def _temporal(self) -> Part:
         file = self._settings.home / "temporal" / "temporal.db"
@@ -213,8 +214,9 @@ def local_assembly(settings: Settings, emit: OnEvent, only: list[str]) -> Assemb
         raise InvalidInput(f"There is no part named {', '.join(unknown)}.", remedy=f"Parts: {', '.join(NAMES)}.", code="part_unknown")
     made = LocalParts(settings, choose_ports(settings, StackSettings(), emit), emit)
     parts = closure(made.all(), only) if only else made.all()
-    links = {name: url for name, url in made.links().items() if url}
-    return Assembly(parts, console_url=made.api_url, links=links, external=made.external())
+    external = made.external()
+    links = made.links({part.name for part in parts} | set(external))
+    return Assembly(parts, console_url=made.api_url, links=links, external=external)
 
 
 def _beside_python(name: str) -> str:

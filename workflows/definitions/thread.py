@@ -121,7 +121,8 @@ class ThreadWorkflow:
         self._memory = memory if isinstance(memory, dict) else {}
         if plan is not None:
             await self._propose(Plan.model_validate(plan))
-        await self._events.write("turn.done", {"turn": self._turn, "message_id": message.id})
+        proposed = turn["plan_id"] if plan is not None else None
+        await self._events.write("turn.done", {"turn": self._turn, "message_id": message.id, "plan_id": proposed})
 
     async def _propose(self, plan: Plan) -> None:
         """Start the plan's own workflow, which waits for a decision and outlives this run of the thread."""
