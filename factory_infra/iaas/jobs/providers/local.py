@@ -177,7 +177,8 @@ def stop_all(jobs_dir: Path) -> int:
     Returns how many were live. For the moment when the whole stack goes down.
     """
     folders = [JobFolder(spec.parent) for spec in jobs_dir.absolute().glob("*/*/spec.json")]
-    live = [folder for folder in folders if folder.alive()]
+    # A runner that has written its record is on its way out, and has nothing left to end.
+    live = [folder for folder in folders if folder.alive() and not folder.exit.exists()]
     wait_for(lambda: all(runner_known(folder) for folder in live), STOP_START_SECONDS)
     asked = [folder for folder in live if tell(folder, signal.SIGUSR1)]
     wait_for(lambda: not any(folder.alive() for folder in asked), STOP_SECONDS)

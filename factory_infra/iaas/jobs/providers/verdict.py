@@ -1,5 +1,6 @@
 """Why a job ended, in words: from its exit status, what stopped it, and the end of its log. Standard library only."""
 
+import os
 import signal
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +10,7 @@ EXIT_STORAGE = 74
 """EX_IOERR: the exit code by which a program says that it could not write."""
 
 TAIL_BYTES = 4096
+DISK_BYTES_MIN = 64 * 1024
 STORAGE_WORDS = ("[Errno 28]", "[Errno 27]", "No space left on device", "File too large")
 MEMORY_WORDS = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
 
@@ -44,7 +46,8 @@ def failure_of(stop: Stop, exit_code: int | None, number: int | None, log: Path,
     if exit_code == 0:
         return None
     tail = read_tail(log)
-    if number == signal.SIGXFSZ or exit_code == EXIT_STORAGE or file_full(log, walls) or any(word in tail for word in STORAGE_WORDS):
+    said = exit_code == EXIT_STORAGE or any(word in tail for word in STORAGE_WORDS)
+    if number == signal.SIGXFSZ or said or file_full(log, walls) or disk_full(log.parent):
         return failure(
             "storage_full",
             f"The job could not write: the disk is full, or a file reached its limit of {walls.file_gib:g} GiB.",
@@ -78,6 +81,12 @@ def failure(code: str, reason: str, remedy: str) -> dict[str, str]:
 def file_full(log: Path, walls: Walls) -> bool:
     """Whether the log itself reached the file limit."""
     return log.stat().st_size >= walls.file_bytes
+
+
+def disk_full(folder: Path) -> bool:
+    """Whether the disk is full now: then a failed job could not even write why it failed."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize < DISK_BYTES_MIN or (disk.f_files > 0 and disk.f_favail == 0)
 
 
 def read_tail(log: Path) -> str:
