@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from cli.context import out, settings_of
 from cli.doctor import installation, machine
@@ -53,9 +54,10 @@ def doctor(
 
 
 def _show(findings: list[Finding]) -> None:
+    grid = Table.grid(padding=(0, 1))
     for finding in findings:
-        out.print(f"  {_MARKS[finding.level]} {finding.name:<13} {escape(finding.found)}")
-        if finding.remedy:
-            out.print(f"    {'':<13} [dim]{escape(finding.remedy)}[/]")
+        remedy = f"\n[dim]{escape(finding.remedy)}[/]" if finding.remedy else ""
+        grid.add_row(f"  {_MARKS[finding.level]}", finding.name, f"{escape(finding.found)}{remedy}")
+    out.print(grid)
     failed = sum(finding.level == "fail" for finding in findings)
     out.print(f"\n  [red]{failed} to mend before the stack can run[/]" if failed else "\n  [green]The stack can run here.[/]")

@@ -60,9 +60,9 @@ def stop_running(settings: Settings) -> StackState | None:
     deadline = time.monotonic() + _STOP_SECONDS_MAX
     state = running_state(settings)
     told: int | None = None
-    while is_held(lock_path(settings)):
+    while is_held(lock_path(settings)) or (state is not None and _lives(state)):
         state = running_state(settings) or state
-        if state is not None and told != state.pid and process_of(state.pid, state.process_created) is not None:
+        if state is not None and told != state.pid and _lives(state):
             told = state.pid
             with suppress(ProcessLookupError):
                 os.kill(state.pid, signal.SIGTERM)
@@ -72,8 +72,12 @@ def stop_running(settings: Settings) -> StackState | None:
     return state
 
 
+def _lives(state: StackState) -> bool:
+    return process_of(state.pid, state.process_created) is not None
+
+
 def _force(state: StackState | None) -> StackState:
-    if state is None or process_of(state.pid, state.process_created) is None:
+    if state is None or not _lives(state):
         raise Unavailable(
             "The lock is held by a process that does not say who it is.", remedy="Try again in a moment.", code="stack_unknown"
         )

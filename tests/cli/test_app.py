@@ -6,6 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+import pytest
+
 from cli.lazy import COMMANDS
 from cli.stack.settings import environment_plain
 
@@ -17,6 +20,13 @@ def lineshaft(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "cli", *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 class TestHelp:
@@ -64,3 +74,25 @@ def test_logs_prints_the_last_lines(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "worker.log").write_text("one\ntwo\nthree\n")
     assert lineshaft("--home", str(tmp_path), "logs", "worker", "-n", "2").stdout == "two\nthree\n"
+
+
+@pytest.mark.stack
+def test_up_status_down_in_the_background(tmp_path: Path) -> None:
+    home = ("--home", str(tmp_path / "home"))
+    up = lineshaft(*home, "up", "--detach", "--only", "chroma")
+    try:
+        assert up.returncode == 0, up.stderr
+        assert "chroma" in up.stdout and "Admin key" not in up.stdout
+        status = json.loads(lineshaft(*home, "status", "--json").stdout)
+        assert status["running"] and status["phase"] == "ready"
+        chroma = next(part for part in status["parts"] if part["name"] == "chroma")
+        assert chroma["healthy"] and chroma["memory_bytes"] > 0
+        assert status["memory_bytes"] == sum(part["memory_bytes"] for part in status["parts"])
+        for again in (("up",), ("up", "--detach")):
+            second = lineshaft(*home, *again)
+            assert second.returncode == 1 and "stack_running" in second.stderr and str(status["pid"]) in second.stderr
+        assert "listening on" in lineshaft(*home, "logs", "chroma").stdout
+    finally:
+        down = lineshaft(*home, "down")
+    assert down.returncode == 0 and is_gone(status["pid"]) and is_gone(chroma["pid"])
+    assert not (tmp_path / "home" / "run" / "stack.lock").exists()
