@@ -169,6 +169,7 @@ class LocalParts:
             health=ready_file(self._settings.run_dir / "worker.ready"),
             needs=("schema", "temporal", "chroma"),
             after_stop=lambda: stop_jobs(self._settings.jobs_dir),
+            stop_seconds_max=2.5,  # Its own grace for activities is 2 s.
             healthy_seconds_max=120.0,
         )
 
