@@ -8,15 +8,17 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cli.context import settings_of
 from factory_infra.errors import LineshaftError
 from factory_infra.saas.models.weights import DEFAULT, PINNED, find, path_of, presence, pull
-from factory_infra.settings import Settings
 
 app = typer.Typer(name="models", help="The weights of the embedded model.", no_args_is_help=True)
 
 
 @app.command("pull")
-def pull_command(name: Annotated[str, typer.Argument(help="A name or alias from `lineshaft models list`.")] = DEFAULT) -> None:
+def pull_command(
+    context: typer.Context, name: Annotated[str, typer.Argument(help="A name or alias from `lineshaft models list`.")] = DEFAULT
+) -> None:
     """Load pinned weights, or go on where an earlier pull stopped; nothing is loaded when they are here and verified."""
     console = Console(stderr=True)
     try:
@@ -28,7 +30,7 @@ def pull_command(name: Annotated[str, typer.Argument(help="A name or alias from 
             def report(done: int, total: int, stage: str) -> None:
                 bar.update(task, completed=done, total=total, description=f"{spec.name}: {stage}")
 
-            path = pull(spec.name, Settings().weights_dir, report)
+            path = pull(spec.name, settings_of(context).weights_dir, report)
     except LineshaftError as error:
         console.print(f"[red]{error.error_code}[/red]: {error.reason}\n{error.remedy}")
         raise typer.Exit(1) from error
@@ -39,9 +41,11 @@ def pull_command(name: Annotated[str, typer.Argument(help="A name or alias from 
 
 
 @app.command("list")
-def list_command(as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of a table.")] = False) -> None:
+def list_command(
+    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of a table.")] = False
+) -> None:
     """List the pinned weights and whether they are here, and verified."""
-    folder = Settings().weights_dir
+    folder = settings_of(context).weights_dir
     rows = [
         {
             "name": spec.name,

@@ -1,8 +1,9 @@
 """What the catalog lists."""
 
+from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, Field, JsonValue
 
 SHARED = "shared"
 """The tenant of what every team sees: the datasets that ship."""
@@ -18,6 +19,21 @@ class CatalogEntry(BaseModel):
     description: str
     facts: dict[str, JsonValue] = {}
     url: str = ""
+
+
+class LexicalHit(BaseModel):
+    """An entry that shares words with a query."""
+
+    entry: CatalogEntry
+    exact: bool = Field(description="The query holds the entry's whole name.")
+
+
+class StaleEntry(BaseModel):
+    """An entry that the index has not seen in the form that it got at `updated_at`."""
+
+    entry: CatalogEntry
+    updated_at: datetime
+    removed: bool
 
 
 class Dataset(BaseModel):

@@ -1,0 +1,96 @@
+"""The search over the catalog: by meaning and by name, and honest when meaning cannot be asked."""
+
+import itertools
+from collections.abc import AsyncIterator
+
+import pytest
+
+from factory_infra.database import Database
+from factory_infra.errors import Unavailable
+from factory_infra.paas.catalog.models import SHARED, CatalogEntry
+from factory_infra.paas.catalog.service import Catalog, Kind
+from factory_infra.saas.vectors.catalog_index import CatalogIndex, fused
+from factory_infra.saas.vectors.interface import Document, Embeddings, Hit
+from factory_infra.saas.vectors.providers.chroma import ChromaVectors
+
+NAMES = (f"catalog-{number}" for number in itertools.count())
+
+
+class NoVectors:
+    """A vector store that is down."""
+
+    async def upsert(self, documents: list[Document]) -> None:
+        raise Unavailable("Chroma does not answer.")
+
+    async def delete(self, tenant: str, ids: list[str]) -> None:
+        raise Unavailable("Chroma does not answer.")
+
+    async def search(self, tenants: list[str], query: str, limit: int = 10, kind: str | None = None) -> list[Hit]:
+        raise Unavailable("Chroma does not answer.")
+
+
+def entry(tenant: str, kind: Kind, name: str, description: str) -> CatalogEntry:
+    return CatalogEntry(id=f"{tenant}/{kind}/{name}", kind=kind, tenant=tenant, name=name, description=description)
+
+
+ENTRIES = [
+    entry(SHARED, "dataset", "digits", "Small pictures of handwritten numerals."),
+    entry(SHARED, "dataset", "wine", "Chemical analyses of bottles from three growers."),
+    entry("vision", "model", "digits-classifier", "Version 1, 98 percent accurate."),
+    entry("pricing", "model", "digits-secret", "Reads digits on price tags."),
+]
+
+
+def test_fusion_prefers_what_several_rankings_place_high() -> None:
+    assert fused([["a", "b", "c"], ["b", "c"], ["c", "b", "a"]])[0] == "b"
+    assert fused([]) == []
+
+
+@pytest.mark.stack
+class TestCatalogIndex:
+    @pytest.fixture
+    async def catalog(self, database: Database) -> Catalog:
+        catalog = Catalog(database)
+        for item in ENTRIES:
+            await catalog.put(item)
+        return catalog
+
+    @pytest.fixture
+    async def index(self, catalog: Catalog, chroma_url: str, embeddings: Embeddings) -> AsyncIterator[CatalogIndex]:
+        vectors = ChromaVectors(chroma_url, embeddings, collection=next(NAMES))
+        yield CatalogIndex(catalog, vectors)
+        await vectors.close()
+
+    async def test_finds_by_meaning_where_no_word_is_shared(self, index: CatalogIndex) -> None:
+        assert (await index.search(["vision"], "alcoholic drink from grapes", kind="dataset", limit=1))[0].name == "wine"
+
+    async def test_an_exact_name_comes_first(self, index: CatalogIndex) -> None:
+        found = await index.search(["vision"], "how accurate is the digits classifier?")
+        assert found[0].name == "digits-classifier"
+
+    async def test_another_team_is_never_found(self, index: CatalogIndex) -> None:
+        for query in ("digits-secret", "Reads digits on price tags."):
+            assert "pricing" not in {item.tenant for item in await index.search(["vision"], query, limit=20)}
+            assert "digits-secret" in {item.name for item in await index.search(["pricing"], query)}
+
+    async def test_sync_indexes_what_changed_once(self, index: CatalogIndex, catalog: Catalog) -> None:
+        assert await index.sync() == len(ENTRIES)
+        assert await index.sync() == 0
+        await catalog.put(ENTRIES[0])
+        assert await index.sync() == 0
+        await catalog.put(ENTRIES[0].model_copy(update={"description": "Numerals in grey."}))
+        assert await index.sync() == 1
+
+    async def test_what_is_removed_is_gone_at_once_and_from_the_index_after_a_sync(self, index: CatalogIndex, catalog: Catalog) -> None:
+        await index.sync()
+        await catalog.remove(ENTRIES[1].id)
+        assert "wine" not in {item.name for item in await index.search(["vision"], "wine growers")}
+        assert await index._vectors.search([SHARED], "wine growers", limit=10, kind="dataset") != []
+        assert {hit.document.id for hit in await index._vectors.search([SHARED], "wine")} == {ENTRIES[0].id}
+
+    async def test_without_the_vector_store_words_are_compared_and_that_is_said(self, catalog: Catalog) -> None:
+        findings = await CatalogIndex(catalog, NoVectors()).find(["vision"], "Which digits classifier is there?")
+        assert findings.entries[0].name == "digits-classifier"
+        assert findings.degraded
+        assert "meaning" in findings.note
+        assert await catalog.stale() != []
