@@ -1,7 +1,8 @@
 """Grants slots of the local pool to tenants: exact under concurrency, by one lock per pool."""
 
 import hashlib
-from datetime import timedelta
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -87,11 +88,17 @@ class Leases:
         now = utcnow()
         taken: set[int] = set()
         for row in await session.scalars(select(LeaseRow).where(LeaseRow.state == LeaseState.ACTIVE.value, LeaseRow.pool == pool.name)):
-            if row.expires_at <= now:
-                row.state, row.ended_at = LeaseState.EXPIRED.value, row.expires_at
-            else:
+            if not self._end_if_overdue(row, now):
                 taken.update(row.slots)
         return [slot.index for slot in pool.slots if slot.index not in taken]
+
+    @staticmethod
+    def _end_if_overdue(row: LeaseRow, now: datetime) -> bool:
+        """A lease ends with its term, whenever that is noticed: it never costs more than was reserved for it."""
+        if row.expires_at > now:
+            return False
+        row.state, row.ended_at = LeaseState.EXPIRED.value, row.expires_at
+        return True
 
     async def _held(self, session: AsyncSession, tenant: str) -> list[int]:
         rows = await session.scalars(select(LeaseRow).where(LeaseRow.tenant == tenant, LeaseRow.state == LeaseState.ACTIVE.value))
@@ -107,8 +114,9 @@ class Leases:
             row = await session.get(LeaseRow, lease, with_for_update=True)
             if row is None or row.tenant != tenant:
                 raise NotFound(f"There is no lease {lease}.", remedy="List the leases with GET /v1/leases.")
-            if row.state == LeaseState.ACTIVE.value:
-                row.state, row.ended_at = LeaseState.RELEASED.value, utcnow()
+            now = utcnow()
+            if row.state == LeaseState.ACTIVE.value and not self._end_if_overdue(row, now):
+                row.state, row.ended_at = LeaseState.RELEASED.value, now
             return Lease.model_validate(row)
 
     async def get(self, tenant: str, lease: str) -> Lease:
@@ -126,6 +134,19 @@ class Leases:
             query = query.where(LeaseRow.tenant == tenant)
         if active:
             query = query.where(LeaseRow.state == LeaseState.ACTIVE.value)
+        async with self._database.transaction() as session:
+            return [Lease.model_validate(row) for row in await session.scalars(query)]
+
+    async def held(self) -> set[str]:
+        """Return the ids of all leases that are held now; what is overdue ends here."""
+        pool = await self._accelerators.pool()
+        async with self._database.transaction(lock=f"pool/{pool.name}") as session:
+            await self._free(session, pool)
+            return set(await session.scalars(select(LeaseRow.id).where(LeaseRow.state == LeaseState.ACTIVE.value)))
+
+    async def ended(self, leases: Collection[str]) -> Sequence[Lease]:
+        """Return those of the named leases that have ended."""
+        query = select(LeaseRow).where(LeaseRow.id.in_(leases), LeaseRow.ended_at.is_not(None)).order_by(LeaseRow.id)
         async with self._database.transaction() as session:
             return [Lease.model_validate(row) for row in await session.scalars(query)]
 

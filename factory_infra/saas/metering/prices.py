@@ -4,7 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from factory_infra.errors import InvalidInput
 from factory_infra.saas.metering.models import Charge
@@ -32,6 +32,13 @@ class PriceBook(BaseModel):
     currency: str
     slot_hour: dict[str, Decimal]
     million_tokens: dict[str, TokenPrice]
+
+    @field_validator("million_tokens")
+    @classmethod
+    def _default_is_there(cls, value: dict[str, TokenPrice]) -> dict[str, TokenPrice]:
+        if "default" not in value:
+            raise ValueError("'default' is missing: what a model costs that is not named")
+        return value
 
     @classmethod
     def load(cls, path: Path | None = None) -> "PriceBook":

@@ -146,16 +146,14 @@ class Metering:
 
     async def reconcile(self) -> Reconciliation:
         """Compare the inventory with the ledger; a lease that has ended unsettled (its term ran out) is settled here."""
-        held = {lease.id for lease in await self._leases.list()}
+        held = await self._leases.held()
         reserved = {name.removeprefix(LEASE_PREFIX) for name in await self.open_reservations(LEASE_PREFIX)}
-        late = []
-        ended = {lease.id: lease for lease in await self._leases.list(active=False, limit=500) if lease.ended_at is not None}
-        for lease_id in sorted(reserved - held):
-            if lease_id in ended:
-                await self.settle_lease(ended[lease_id])
-                late.append(lease_id)
+        late = await self._leases.ended(reserved - held)
+        for lease in late:
+            await self.settle_lease(lease)
+        settled = [lease.id for lease in late]
         return Reconciliation(
             leases_without_reservation=sorted(held - reserved),
-            reservations_without_lease=sorted(reserved - held - set(late)),
-            settled_late=late,
+            reservations_without_lease=sorted(reserved - held - set(settled)),
+            settled_late=settled,
         )
