@@ -1,5 +1,6 @@
 """Writes and reads what happened."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from pydantic import JsonValue
@@ -12,6 +13,8 @@ from factory_infra.records.models import Event, NewEvent, PlanRecord, Thread
 from factory_infra.records.tables import EffectRow, EventRow, PlanRow, ThreadRow
 
 PAGE_MAX = 500
+EFFECTS_MAX = 8
+"""Effects at one time: each holds a connection for its lock, and needs others of the same pool for its work."""
 
 
 class Records:
@@ -23,6 +26,7 @@ class Records:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._effects = asyncio.Semaphore(EFFECTS_MAX)
 
     async def write_event(self, event: NewEvent) -> None:
         """Append an event; one of the same key is left as it was.
@@ -107,7 +111,7 @@ class Records:
         The lock is held while the effect runs, so that an attempt whose caller was given up for dead and its successor
         run one after the other. A crash between the effect and this record is closed by the effect's own key.
         """
-        async with self._database.transaction(lock=f"effect/{key}") as session:
+        async with self._effects, self._database.transaction(lock=f"effect/{key}") as session:
             row = await session.get(EffectRow, key)
             if row is not None:
                 return row.result
