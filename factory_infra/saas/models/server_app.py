@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import httpx
 from fastapi import FastAPI, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
@@ -122,10 +122,13 @@ def _add_health(app: FastAPI, chat: Chat | ChatOff) -> None:
 
 
 def _add_embeddings(app: FastAPI, embedder: MiniLM) -> None:
+    # One thread: the model takes one batch at a time anyway, and every further thread would keep memory of its own.
+    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embeddings")
+
     @app.post("/v1/embeddings")
     async def embeddings(request: EmbeddingsRequest) -> JSONResponse:
         texts = [request.input] if isinstance(request.input, str) else request.input
-        embedded = await run_in_threadpool(embedder.embed, texts)
+        embedded = await asyncio.get_running_loop().run_in_executor(executor, embedder.embed, texts)
         data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(embedded.vectors.tolist())]
         usage = {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens}
         return JSONResponse({"object": "list", "model": minilm.NAME, "data": data, "usage": usage})
