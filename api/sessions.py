@@ -27,7 +27,7 @@ class Sessions:
         """Tell whom a cookie stands for. Raises Unauthenticated, also when its key was revoked since."""
         body, _, signature = cookie.rpartition(".")
         key_id, _, expires = body.partition(".")
-        valid = hmac.compare_digest(signature, self._sign(body)) and expires.isdigit() and int(expires) > time.time()
+        valid = hmac.compare_digest(signature.encode(), self._sign(body).encode()) and expires.isdigit() and int(expires) > time.time()
         if not valid:
             raise Unauthenticated("The session is not valid.", remedy="Sign in again.")
         return await tenants.principal_of(key_id)
