@@ -189,6 +189,11 @@ async def rollback(context: ToolContext, arguments: EndpointArguments) -> Endpoi
     return line(before)
 
 
+async def verify_rollback(context: ToolContext, arguments: EndpointArguments, result: EndpointLine) -> None:
+    """The endpoint is live with the version that it was put back on."""
+    await verify_deploy(context, DeployArguments(endpoint=arguments.endpoint, model_name=result.model_name, version=result.version), result)
+
+
 class Retired(Result):
     """The endpoint that answers no more."""
 
@@ -255,6 +260,8 @@ TOOLS = (
         EndpointLine,
         rollback,
         dry_run_rollback,
+        None,
+        verify_rollback,
         undo_words="deploy the newer version again",
         postcondition="the previous version is live",
     ),

@@ -103,7 +103,10 @@ async def acquire(context: ToolContext, arguments: AcquireArguments) -> Granted:
 
 async def dry_run_acquire(context: ToolContext, raw: Raw) -> DryRun:
     """Ask the pool and the quota whether the lease could be granted now."""
-    wanted = number_argument(raw, "slots", 1)
+    try:
+        wanted, _ = number_argument(raw, "slots", 1), number_argument(raw, "seconds", 3600)
+    except InvalidInput as error:
+        return refused(error)
     usage = await context.factory.leases.usage(context.tenant)
     quota = f"{usage.quota_slots_used} of {usage.quota_slots} slots of team {context.tenant} in use; {wanted} more"
     if wanted < 1:
@@ -122,10 +125,13 @@ async def dry_run_acquire(context: ToolContext, raw: Raw) -> DryRun:
 
 
 async def price_acquire(context: ToolContext, raw: Raw) -> Price:
-    """Price the lease: from a typical short run to the whole term."""
-    slots, seconds = number_argument(raw, "slots", 1), number_argument(raw, "seconds", 3600)
-    kind = (await context.factory.accelerators.pool()).kind
+    """Price the lease: from a typical short run to the whole term. What cannot be priced is refused by the dry run."""
     prices = context.factory.metering.prices
+    try:
+        slots, seconds = number_argument(raw, "slots", 1), number_argument(raw, "seconds", 3600)
+    except InvalidInput as error:
+        return Price(currency=prices.currency, basis=error.reason)
+    kind = (await context.factory.accelerators.pool()).kind
     low, high = (
         prices.price(Charge(unit="slot_seconds", subject=kind, quantity=Decimal(slots * each)))
         for each in (min(TYPICAL_SECONDS, seconds), seconds)

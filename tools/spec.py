@@ -15,7 +15,7 @@ from tools.plan import DryRun, Effect, Price
 class Arguments(BaseModel):
     """Base of every tool's arguments: closed to unknown names, strict about types."""
 
-    model_config = ConfigDict(extra="forbid", str_max_length=400)
+    model_config = ConfigDict(extra="forbid", strict=True, str_max_length=400)
 
 
 class Result(BaseModel):
@@ -122,9 +122,11 @@ def text_argument(raw: Raw, name: str) -> str | None:
 
 
 def number_argument(raw: Raw, name: str, default: int) -> int:
-    """Return a whole number that is known before execution, else the default."""
+    """Return a whole number, the default where it is left out. Raises InvalidInput for what is not known before execution."""
     value = raw.get(name, default)
-    return value if isinstance(value, int) else default
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidInput(f"'{name}' must be a whole number that the plan itself names.", remedy="Plan again with the number.")
+    return value
 
 
 def reference(value: JsonValue) -> tuple[str, str] | None:
