@@ -137,6 +137,7 @@ class Refusal(BaseModel):
     code: str
     reason: str
     remedy: str
+    pending: Pending | None = Field(default=None, description="Kept, so that 'then one slot' amends what was refused.")
 
 
 class Reply(BaseModel):

@@ -1,0 +1,154 @@
+"""The planner for small models and for none: code links, ranks, fills and guards; a model breaks ties and tells if it is asked now."""
+
+from agents.planning import replies
+from agents.planning.attempt import Attempt, Desk
+from agents.planning.cues import Cues
+from agents.planning.interface import Draft, Facts, ModelQuestion, Outcome, Pending, Question, Ranking, Refusal, Turn
+from agents.planning.mentions import Understood
+from agents.planning.playbook import Playbook
+from agents.planning.prompts import NOW, WHICH, now_question, system_prompt, which_question
+from agents.planning.rank import Similarity, masked, score
+from agents.planning.turns import CONFIRM, follow, small_talk
+from agents.planning.understand import Reader, without_courtesy
+from factory_infra.saas.vectors.interface import Embeddings
+
+CANDIDATES_MAX = 6
+TIE = 0.12
+WITHIN = 0.9
+SURE_WITHOUT_CUE = 0.62
+CHARACTERS_MAX = 1200
+
+
+class PlaybookPlanner:
+    """Implements `Planner` over a folder of playbooks.
+
+    Args:
+        embeddings: makes ranking surer on fresh wording; without it, or while it does not answer, words and letters decide.
+    """
+
+    def __init__(self, playbooks: list[Playbook], embeddings: Embeddings | None = None) -> None:
+        self._playbooks = {p.name: p for p in playbooks}
+        self._reader = Reader(Cues(playbooks))
+        self._similarity = Similarity(playbooks, embeddings)
+        self._system = system_prompt(playbooks)
+        self._desk = Desk(self._playbooks, self._reader)
+
+    async def rank(self, turn: Turn, facts: Facts) -> Ranking:
+        """Link, rank, and say what a model should be asked."""
+        understood = self._reader.read(turn.text, facts)
+        if small_talk(understood) or self._open(turn, understood) not in {None, "fresh"}:
+            return Ranking(turn=turn, candidates=[])
+        similar = await self._similarity.of(masked(understood))
+        scores = {name: score(p, understood, similar[name]) for name, p in self._playbooks.items()}
+        order = sorted(scores, key=lambda name: -scores[name])[:CANDIDATES_MAX]
+        best = scores[order[0]]
+        order = [name for name in order if scores[name] >= best - WITHIN]
+        ranking = Ranking.model_validate({"turn": turn, "candidates": order, "similar": {name: round(similar[name], 4) for name in order}})
+        return ranking.model_copy(update={"questions": self._questions(ranking, understood, scores, facts)})
+
+    def settle(self, ranking: Ranking, answers: dict[str, str], facts: Facts) -> Outcome:
+        """Fill, ground and guard. Pure: the same arguments give the same outcome."""
+        turn = ranking.turn
+        understood = self._reader.read(turn.text, facts)
+        talk = small_talk(understood)
+        kind = self._open(turn, understood)
+        if kind not in {None, "fresh"} and turn.pending is not None:
+            outcome = self._desk.continue_(kind or "", turn, facts)
+        elif talk is not None:
+            outcome = replies.small_talk(talk, list(self._playbooks.values()), facts)
+        else:
+            outcome = self._fresh(ranking, understood, answers, facts)
+        if isinstance(outcome, Draft) and ranking.questions and not answers:
+            outcome.notes.append("Answered without a model.")
+        return outcome
+
+    def _open(self, turn: Turn, understood: Understood) -> str | None:
+        """What the message is to what is open, if anything is."""
+        playbook = self._playbooks.get(turn.pending.playbook) if turn.pending else None
+        if turn.pending is None or playbook is None:
+            return None
+        return follow(understood, turn.pending, playbook, small_talk(understood))
+
+    # --- a request of its own
+
+    def _questions(self, ranking: Ranking, understood: Understood, scores: dict[str, float], facts: Facts) -> list[ModelQuestion]:
+        """A near tie that coverage does not decide, and whether an effect is asked for now."""
+        turn, order = ranking.turn, ranking.candidates
+        found = []
+        close = [name for name in order if scores[order[0]] - scores[name] <= TIE and self._fits(name, turn, understood, facts)][:3]
+        if len(close) > 1 and (understood.asked or understood.things) and not understood.forbidden:
+            found.append(which_question(self._system, turn.text, close))
+        if self._playbooks[order[0]].effectful and understood.asked and self._doubt(understood):
+            found.append(now_question(self._system, turn.text))
+        return found
+
+    def _fits(self, name: str, turn: Turn, understood: Understood, facts: Facts) -> bool:
+        attempt = self._desk.attempt(name, turn, understood, facts)
+        return not attempt.uncovered and not isinstance(attempt.outcome, Refusal)
+
+    def _doubt(self, understood: Understood) -> bool:
+        """Whether it is not plain that the effect is asked for now."""
+        if understood.hypothetical:
+            return False
+        rest, polite = without_courtesy(understood.text, understood.codes)
+        opens = any(action.start <= len(understood.text) - len(rest) + 1 for action in understood.actions)
+        return understood.past or (understood.question and not polite) or not (polite or opens)
+
+    def _fresh(self, ranking: Ranking, understood: Understood, answers: dict[str, str], facts: Facts) -> Outcome:
+        order = list(ranking.candidates)
+        if len(understood.text) > CHARACTERS_MAX:
+            return replies.too_long(understood)
+        if understood.forbidden and not understood.asked and not understood.question:
+            return replies.nothing_done(understood)
+        chosen = answers.get(WHICH)
+        if chosen in order:
+            order.remove(chosen)
+            order.insert(0, chosen)
+        if not order or not self._recognised(order[0], ranking, understood):
+            return replies.not_understood(list(self._playbooks.values()), facts)
+        attempt = self._best(order, ranking.turn, understood, facts)
+        return self._asked_now(attempt, understood, answers, ranking.turn)
+
+    def _recognised(self, top: str, ranking: Ranking, understood: Understood) -> bool:
+        """A strong verb, a thing that a question is about, or great likeness; else nothing was understood."""
+        similar = (ranking.model_extra or {}).get("similar", {})
+        playbook = self._playbooks[top]
+        if understood.asked & set(playbook.does):
+            return True
+        if understood.things & set(playbook.about) and not playbook.effectful:
+            return True
+        return float(similar.get(top, 0.0)) >= SURE_WITHOUT_CUE and bool(understood.mentions or understood.things)
+
+    def _best(self, order: list[str], turn: Turn, understood: Understood, facts: Facts) -> Attempt:
+        """The first candidate that uses every word that matters; else the one that drops the least, which asks."""
+        attempts = [self._desk.attempt(name, turn, understood, facts) for name in order if self._comparable(name, order[0], understood)]
+        whole = next((a for a in attempts if not a.uncovered), None)
+        if whole is not None:
+            return whole
+        refused = attempts[0] if isinstance(attempts[0].outcome, Refusal) else None
+        return refused or min(attempts, key=lambda a: len(a.uncovered)).asking()
+
+    def _comparable(self, name: str, top: str, understood: Understood) -> bool:
+        """A reading never stands in for an effect that was asked for, nor one effect for another that was not named."""
+        if name == top:
+            return True
+        playbook = self._playbooks[name]
+        if self._playbooks[top].effectful and not playbook.effectful:
+            return understood.question and not understood.hypothetical
+        return not playbook.effectful or set(playbook.does) <= understood.asked or bool(understood.asked & set(playbook.does))
+
+    def _asked_now(self, attempt: Attempt, understood: Understood, answers: dict[str, str], turn: Turn) -> Outcome:
+        """Hold an effect back with a question unless it is asked for now."""
+        outcome = attempt.outcome
+        if not isinstance(outcome, Draft) or not self._playbooks[attempt.name].effectful:
+            return outcome
+        unsure = self._doubt(understood) and (understood.question or understood.past)
+        held = understood.hypothetical or answers.get(NOW) == "no" or (unsure and NOW not in answers)
+        if not held:
+            return outcome
+        pending = Pending(playbook=attempt.name, slots=outcome.slots, asked=CONFIRM, request=turn.text)
+        return Question(
+            text=f"Shall this be planned now: {outcome.title}? Nothing is done before you approve it.",
+            options=["yes", "no"],
+            pending=pending,
+        )

@@ -1,0 +1,257 @@
+"""Numbers with their units: slots, versions, shares, durations, money; in digits and in words."""
+
+import re
+from functools import cache
+
+from pydantic import JsonValue
+
+from agents.planning.languages import LANGUAGES, number_words, terms
+from agents.planning.mentions import Mention, Sense, free_of
+from agents.planning.text import LEFT, RIGHT, WORD, compile_terms, has_cjk
+
+_DIGITS = re.compile(rf"(?<![{WORD}.,])[-+]?(?:\d{{1,3}}(?:,\d{{3}})+(?!\d)|\d+(?:[.,]\d+)?|[.,]\d+)")
+_TOKEN = re.compile(rf"[{WORD}]+")
+_HAN = re.compile(r"[零〇一二两三四五六七八九十百]+")
+_HAN_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
+_MONEY_AFTER = compile_terms(("dollar*", "usd", "euro*", "eur", "bucks", "pound*", "cents", "yen", "元", "円", "dolar*", "руб*"))
+_MONEY_BEFORE = re.compile(r"[$€£¥]\s*$")
+_SHARE_MAX_WORDS_BETWEEN = 4
+_CLOSE = 32
+_SHORT_VERSION = re.compile(rf"{LEFT}v\.?(\d+){RIGHT}")
+_REST_MAX = 3
+_ANSWER_WORDS_MAX = 6
+_BEFORE_ANSWER = re.compile(r"(?:^|[,;:.]\s*|(?<!\w)(?:to|not|it|only|just|then|rather|nicht|nur|pas|no|non|nao|niet|не)\s)$")
+
+
+class Number:
+    """A number in the text, before its unit is known."""
+
+    def __init__(self, start: int, end: int, value: float, *, word: bool) -> None:
+        self.start, self.end, self.value, self.word = start, end, value, word
+
+
+def _digit_value(text: str) -> float:
+    if re.fullmatch(r"[-+]?[1-9]\d{0,2}(,\d{3})+", text):
+        return float(text.replace(",", ""))
+    return float(text.replace(",", "."))
+
+
+def _han_value(text: str) -> int:
+    total, current = 0, 0
+    for char in text:
+        if char in "十百":
+            total, current = total + (current or 1) * (10 if char == "十" else 100), 0
+        else:
+            current = current * 10 + _HAN_DIGITS[char]
+    return total + current
+
+
+def _word_numbers(text: str, codes: tuple[str, ...]) -> list[Number]:
+    tokens = list(_TOKEN.finditer(text))
+    words = {word: value for code in reversed(codes) for word, value in number_words(code).items()}
+    found, index = [], 0
+    while index < len(tokens):
+        for width in (5, 4, 3, 2, 1):
+            window = tokens[index : index + width]
+            key = text[window[0].start() : window[-1].end()].replace("-", " ")
+            if len(window) == width and key in words:
+                found.append(Number(window[0].start(), window[-1].end(), words[key], word=True))
+                index += width - 1
+                break
+        index += 1
+    return found
+
+
+def numbers_in(text: str, codes: tuple[str, ...]) -> list[Number]:
+    """Every number of a folded text in order, digits and words."""
+    found = [Number(m.start(), m.end(), _digit_value(m.group()), word=False) for m in _DIGITS.finditer(text)]
+    found += [n for n in _word_numbers(text, codes) if free_of((n.start, n.end), [(f.start, f.end) for f in found])]
+    if has_cjk(text):
+        found += [Number(m.start(), m.end(), _han_value(m.group()), word=True) for m in _HAN.finditer(text)]
+    return sorted(found, key=lambda n: n.start)
+
+
+@cache
+def _unit(codes: tuple[str, ...], section: str) -> re.Pattern[str]:
+    """A unit right after a number; for slots a word or two may stand between."""
+    body = terms(codes, section).pattern
+    return re.compile(rf"(?:\s|-)*(?:{body})")
+
+
+@cache
+def _slot_unit(codes: tuple[str, ...], section: str) -> re.Pattern[str]:
+    body = terms(codes, section).pattern
+    stop = rf"{LEFT}(?:and|und|et|y|e|en|percent|%){RIGHT}"
+    return re.compile(rf"\s*(?:-?(?:{body})|(?:(?!{stop})[^\s\d,.;%]+\s+){{1,3}}?(?:{body}))")
+
+
+@cache
+def _version_before(codes: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"(?:{terms(codes, 'version').pattern}|{LEFT}v|第|#)\s*(?:number|no\.?|nr\.?|n°|numero)?\s*[:=#]?\s*$")
+
+
+@cache
+def _percent_after(codes: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"\s*(?:%|‰|-?(?:{terms(codes, 'percent').pattern}))")
+
+
+SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_SLOT_SECTIONS = ("gpu", "core", "slot")
+
+
+def _whole(value: float) -> int | float:
+    return int(value) if value == int(value) else value
+
+
+def _version(text: str, number: Number, codes: tuple[str, ...]) -> Mention | None:
+    before = _version_before(codes).search(text[: number.start])
+    if before:
+        return Mention(
+            start=before.start(),
+            end=number.end,
+            text=text[before.start() : number.end],
+            senses=(Sense(kind="version", value=_whole(number.value)),),
+        )
+    after = re.match(r"\s*(?:版本?|番目?のバージョン|バージョン目)", text[number.end :])
+    if after and not number.word:
+        return Mention(
+            start=number.start,
+            end=number.end + after.end(),
+            text=text[number.start :][:8],
+            senses=(Sense(kind="version", value=_whole(number.value)),),
+        )
+    return None
+
+
+def _with_unit(text: str, number: Number, codes: tuple[str, ...]) -> Mention | None:
+    """The number with what follows it, if that is a unit."""
+    rest = text[number.end :]
+
+    def made(end: int, kind: str, value: float) -> Mention:
+        return Mention(
+            start=number.start,
+            end=number.end + end,
+            text=text[number.start : number.end + end],
+            senses=(Sense(kind=kind, value=_whole(value)),),
+        )
+
+    if match := _percent_after(codes).match(rest):
+        return made(match.end(), "threshold", round(number.value / 100, 6))
+    for section in _SLOT_SECTIONS:
+        if match := _slot_unit(codes, section).match(rest):
+            return made(match.end(), "count", number.value)
+    for section, seconds in SECONDS.items():
+        if match := _unit(codes, section).match(rest):
+            return made(match.end(), "duration", number.value * seconds)
+    if (match := re.match(rf"\s*(?:{_MONEY_AFTER.pattern}|[$€£¥])", rest)) or _MONEY_BEFORE.search(text[: number.start]):
+        return made(match.end() if match else 0, "money", number.value)
+    return None
+
+
+def _bare(text: str, number: Number, codes: tuple[str, ...]) -> Mention | None:
+    """A number without a unit: a share where words of accuracy stand close, else just a number."""
+    before = text[max(0, number.start - _CLOSE) : number.start]
+    after = text[number.end : number.end + _CLOSE]
+    near = any(terms(codes, section).search(before) for section in ("gate_word", "above", "accuracy", "error")) or terms(
+        codes, "accuracy"
+    ).search(after)
+    fraction = 0 < number.value < 1
+    value = number.value if number.value <= 1 else number.value / 100
+    senses = [Sense(kind="number", value=_whole(number.value))]
+    if (near or fraction) and not number.word:
+        senses.insert(0, Sense(kind="threshold", value=round(value, 6)))
+    if number.word and len(text) - (number.end - number.start) > _REST_MAX:
+        return None
+    return Mention(start=number.start, end=number.end, text=text[number.start : number.end], senses=tuple(senses))
+
+
+def _articles(text: str, codes: tuple[str, ...], taken: list[tuple[int, int]]) -> list[Mention]:
+    """'a slot', 'an hour', 'all free slots'."""
+    found: list[tuple[re.Match[str], str, JsonValue]] = []
+    one = terms(codes, "one").pattern
+    for kind, sections in (("count", _SLOT_SECTIONS), ("duration", tuple(SECONDS))):
+        for section in sections:
+            unit = terms(codes, section).pattern
+            for match in re.finditer(rf"(?:{one})\s+(?:{unit})", text):
+                found.append((match, kind, SECONDS.get(section, 1)))
+    for match in re.finditer(rf"{LEFT}half an hour{RIGHT}", text):
+        found.append((match, "duration", 1800))
+    free = terms(codes, "all_free").pattern
+    units = "|".join(terms(codes, section).pattern for section in _SLOT_SECTIONS)
+    for match in re.finditer(rf"(?:{free})[\s]*(?:[^\s.,;]+\s+){{0,2}}?(?:{units})|{free}", text):
+        if re.search(units, match.group()):
+            found.append((match, "count", "free"))
+    return [
+        Mention(start=m.start(), end=m.end(), text=m.group(), senses=(Sense(kind=kind, value=value),))
+        for m, kind, value in found
+        if free_of(m.span(), taken)
+    ]
+
+
+def _labelled(text: str, number: Number, codes: tuple[str, ...]) -> Mention | None:
+    """'slots: 2', 'gpus=4'."""
+    units = "|".join(terms(codes, section).pattern for section in _SLOT_SECTIONS)
+    before = re.search(rf"(?:{units})\s*[:=をは]\s*$", text[: number.start])
+    if before is None:
+        return None
+    return Mention(
+        start=before.start(),
+        end=number.end,
+        text=text[before.start() : number.end],
+        senses=(Sense(kind="count", value=_whole(number.value)),),
+    )
+
+
+def _as_error(text: str, mention: Mention, codes: tuple[str, ...]) -> Mention:
+    """'an error below 5 %' asks for an accuracy of 95 %."""
+    share = mention.sense("threshold")
+    around = text[max(0, mention.start - _CLOSE) : mention.end + 14]
+    if share is None or not isinstance(share.value, int | float) or not terms(codes, "error").search(around) or share.value > 1:
+        return mention
+    flipped = Sense(kind="threshold", value=round(1 - share.value, 6))
+    note = f"An error of {share.value:.4g} is read as an accuracy of {flipped.value}."
+    return mention.model_copy(update={"senses": (flipped,), "note": note})
+
+
+def quantities_in(text: str, codes: tuple[str, ...], taken: list[tuple[int, int]], *, answering: bool = False) -> list[Mention]:
+    """Every number with its unit, outside the spans that are taken by names.
+
+    Args:
+        answering: the text answers a question or amends a plan, so that 'not two, one' holds numbers.
+    """
+    found = [
+        Mention(start=m.start(), end=m.end(), text=m.group(), senses=(Sense(kind="version", value=int(m[1])),))
+        for m in _SHORT_VERSION.finditer(text)
+        if free_of(m.span(), taken)
+    ]
+    for number in numbers_in(text, codes):
+        if not free_of((number.start, number.end), taken + [m.span for m in found]):
+            continue
+        mention = (
+            _version(text, number, codes) or _labelled(text, number, codes) or _with_unit(text, number, codes) or _bare(text, number, codes)
+        )
+        if mention is not None:
+            found.append(_as_error(text, mention, codes))
+    for section in ("latest",):
+        found += [
+            Mention(start=m.start(), end=m.end(), text=m.group(), senses=(Sense(kind="version", value="latest"),))
+            for m in terms(codes, section).finditer(text)
+            if free_of(m.span(), taken + [f.span for f in found])
+        ]
+    found += _articles(text, codes, taken + [m.span for m in found])
+    if answering and not any(m.sense(kind) for m in found for kind in ("count", "threshold", "duration", "version", "number")):
+        found += _plain_words(text, codes[:2])
+    return found
+
+
+def _plain_words(text: str, codes: tuple[str, ...]) -> list[Mention]:
+    """Number words by themselves in a short answer; 'the blue one' holds none."""
+    if len(text.split()) > _ANSWER_WORDS_MAX:
+        return []
+    words = [n for n in numbers_in(text, codes) if n.word and _BEFORE_ANSWER.search(text[: n.start])]
+    return [
+        Mention(start=n.start, end=n.end, text=text[n.start : n.end], senses=(Sense(kind="number", value=_whole(n.value)),)) for n in words
+    ]
+
+
+ALL_CODES = tuple(LANGUAGES)

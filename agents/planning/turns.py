@@ -1,0 +1,146 @@
+"""What a message is to what came before it: small talk, an answer, an amendment, a withdrawal, or a request of its own."""
+
+import re
+from typing import Literal
+
+from pydantic import JsonValue
+
+from agents.planning.fill import Filler
+from agents.planning.interface import Pending
+from agents.planning.languages import LANGUAGES, terms
+from agents.planning.mentions import Mention, Sense, Understood
+from agents.planning.playbook import Playbook
+from agents.planning.text import fold
+
+ALL = tuple(LANGUAGES)
+CONFIRM = "confirm"
+SmallTalk = Literal["greeting", "thanks", "help", "never_mind", "yes", "no", "nothing"]
+Follow = Literal["withdraw", "agree", "decline", "answer", "amend", "fresh"]
+_NUMERIC = {"count", "threshold", "version", "duration"}
+_WORDS_LEFT_MAX = 2
+_SHARE_MIN = 50
+
+
+def _only(text: str, section: str) -> bool:
+    """Whether a text is made of a section's terms and at most a courtesy more."""
+    bare = terms(ALL, section).sub(" ", text)
+    if bare == text:
+        return False
+    bare = terms(ALL, "greeting").sub(" ", terms(ALL, "polite").sub(" ", bare))
+    words = re.findall(r"\w+", bare)
+    return len(words) <= _WORDS_LEFT_MAX and len(words) < len(re.findall(r"\w+", text)) and not re.search(r"\d", bare)
+
+
+def small_talk(understood: Understood) -> SmallTalk | None:
+    """What kind of small talk a text is, if it asks for nothing."""
+    text = understood.text
+    if not re.search(r"\w", text):
+        return "nothing"
+    if any(not mention.sense("number") for mention in understood.mentions):
+        return None
+    order: tuple[SmallTalk, ...] = ("never_mind", "help", "thanks", "yes", "no", "greeting")
+    for kind in order:
+        if terms(ALL, kind).fullmatch(text.strip(" .!?,;)(。！")):
+            return kind
+    if _only(text, "help"):
+        return "help"
+    if understood.asked:
+        return None
+    return next((kind for kind in order if _only(text, kind)), None)
+
+
+def follow(understood: Understood, pending: Pending, playbook: Playbook, talk: SmallTalk | None) -> Follow:
+    """How a message relates to what is open."""
+    if talk == "never_mind":
+        return "withdraw"
+    if talk in {"yes", "no"} and not understood.mentions:
+        return "agree" if talk == "yes" else "decline"
+    own = understood.asked - {*playbook.does, *playbook.mentions}
+    if own - _soft(understood, own):
+        return "fresh"
+    if understood.asked & set(playbook.does) and _is_whole(understood, playbook):
+        return "fresh"
+    if pending.asked == CONFIRM and terms(ALL, "yes").match(understood.text):
+        return "agree"
+    return "answer" if pending.asked and pending.asked != CONFIRM else "amend"
+
+
+def _soft(understood: Understood, own: frozenset[str]) -> frozenset[str]:
+    """Reading words such as 'what' do not make an answer a request of its own unless it is a question."""
+    return frozenset() if understood.question else own & {"show", "cost", "best", "find"}
+
+
+def _is_whole(understood: Understood, playbook: Playbook) -> bool:
+    """Whether a message that repeats the verb also says what it needs, and so starts anew."""
+    needed = {spec.type for spec in playbook.slots.values() if spec.required}
+    return bool(needed) and all(understood.of_kind(kind) for kind in needed) and len(understood.text.split()) > 3
+
+
+def with_bare_numbers(understood: Understood, pending: Pending, playbook: Playbook) -> Understood:
+    """Give numbers without a unit the meaning that the open slots suggest."""
+    meant = _number_meaning(understood, pending, playbook)
+    mentions = tuple(_meaning(m, meant) if _is_bare(m) else m for m in understood.mentions)
+    return understood.model_copy(update={"mentions": mentions})
+
+
+def _is_bare(mention: Mention) -> bool:
+    return mention.sense("number") is not None
+
+
+def _number_meaning(understood: Understood, pending: Pending, playbook: Playbook) -> str:
+    types = {name: spec.type for name, spec in playbook.slots.items()}
+    if pending.asked in types:
+        return types[pending.asked] if types[pending.asked] in _NUMERIC else "number"
+    numbers = [m.sense("number") for m in understood.mentions if _is_bare(m)]
+    values = [sense.value for sense in numbers if sense and isinstance(sense.value, int | float)]
+    for name, kind in types.items():
+        current = pending.slots.get(name)
+        if kind in {"count", "version", "threshold"} and isinstance(current, int | float) and _names_current(values, current, kind):
+            return kind
+    if "threshold" in types.values() and any(0 < value < 1 or value >= _SHARE_MIN for value in values):
+        return "threshold"
+    return "count" if "count" in types.values() else "version" if "version" in types.values() else "number"
+
+
+def _names_current(values: list[int | float], current: int | float, kind: str) -> bool:
+    """'not 2, 3': one of several numbers is the present value."""
+    return len(values) > 1 and (current in values or (kind == "threshold" and round(current * 100, 6) in values))
+
+
+def _meaning(mention: Mention, kind: str) -> Mention:
+    sense = mention.sense("number")
+    if sense is None or not isinstance(sense.value, int | float):
+        return mention
+    value: JsonValue = sense.value
+    if kind == "threshold":
+        value = sense.value if sense.value <= 1 else round(sense.value / 100, 6)
+    if kind == "duration":
+        value = sense.value * 3600
+    return mention.model_copy(update={"senses": (Sense(kind=kind, value=value),)})
+
+
+def named_option(text: str, filler: Filler, playbook: Playbook, asked: str) -> str | None:
+    """The option that an answer names, by itself or among few other words."""
+    spec = playbook.slots.get(asked)
+    if spec is None:
+        return None
+    options = {fold(option): option for option in filler.options(spec)}
+    words = re.split(r"[\s,.;!?]+", fold(text))
+    hits = {options[word] for word in words if word in options}
+    return hits.pop() if len(hits) == 1 else None
+
+
+def still_true(pending: Pending, playbook: Playbook, understood: Understood) -> dict[str, JsonValue]:
+    """The open slots, less those that were derived from a value which the message replaces."""
+    renewed = {name for name, spec in playbook.slots.items() if understood.of_kind(spec.type) and name in pending.slots}
+    team_changes = bool(understood.of_kind("team"))
+    if not renewed and not team_changes:
+        return dict(pending.slots)
+    derived = {name for name, spec in playbook.slots.items() if isinstance(spec.default, str) and _derives(spec.default, renewed, playbook)}
+    return {name: value for name, value in pending.slots.items() if name not in derived and not (team_changes and name == "team")}
+
+
+def _derives(default: str, renewed: set[str], playbook: Playbook) -> bool:
+    computed = default in {"latest", "endpoint_of_model", "previous_version_of_endpoint"}
+    types = {playbook.slots[name].type for name in renewed}
+    return (computed and bool(types & {"model", "endpoint", "dataset"})) or any("{" + name in default for name in renewed)

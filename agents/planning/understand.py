@@ -1,0 +1,245 @@
+"""From words to findings: languages, names, quantities, strong verbs with their negations, marks and mood."""
+
+import re
+from itertools import pairwise
+from typing import Literal
+
+from agents.planning.algorithms import algorithms_in
+from agents.planning.cues import Cues
+from agents.planning.interface import Facts
+from agents.planning.languages import LANGUAGES, languages_of, negation_terms, terms
+from agents.planning.link import names_in
+from agents.planning.mentions import Action, Mark, MarkKind, Mention, Understood, free_of
+from agents.planning.quantities import quantities_in
+from agents.planning.text import LEFT, RIGHT, WORD, fold, overlaps
+from agents.planning.unknown import Finder, stop_words, unknown_ids
+
+_CLAUSE_END = re.compile(r"[.;:!?]\s|[.;!?]$|[,、，。；！？]")
+_HARMLESS = re.compile(
+    rf"{LEFT}(?:{{}}){RIGHT}".format(
+        "|".join(
+            (
+                r"at all|all right|above all|first of all|all good|after all|all in all|why not|not only|no problem|no worries|if so",
+                r"(?:do not|don't) (?:forget|hesitate) to",
+                r"vergiss nicht|n'oublie pas|no olvides|non dimenticare|nao esqueca|niet vergeten|не забудь",
+                r"no longer (?:need|want|use)\w*|not needed|(?:(?:do not|don't) need|not using) [^,.;]{0,40}any ?more|any ?more",
+                r"(?:the|last|this|that|since|latest|new) release|(?:the )?(?:version|one) before",
+                r"nicht mehr (?:ge)?brauch\w*|brauchen [^,.;]{0,30}nicht mehr",
+                r"忘れずに|别忘了",
+            )
+        )
+    )
+)
+_CLOCK = re.compile(
+    rf"(?<![{WORD}.,])(?:\d{{4}}-\d{{2}}-\d{{2}}|\d{{1,2}}:\d{{2}}(?:\s*[ap]m)?|"
+    r"\d{1,2}\s*(?:[ap]m|uhr|o'clock|点钟|時に)|(?:at|um|a|as|om) \d{1,2}\s?h\b)"
+)
+_LATE = re.compile(r"\b(?:in|within|dans|dentro de|tra|binnen|innerhalb|через)\s+(?:the\s+next\s+)?$")
+_NEAR_AHEAD, _NEAR_BEHIND, _NEAR_MENTION = 45, 28, 16
+_AFTER_VERB = frozenset({"de", "nl", "ja", "zh"})
+
+
+def _spans(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:
+    return [m.span() for m in pattern.finditer(text)]
+
+
+def _clause(text: str, place: int) -> tuple[int, int]:
+    """The clause around a place: between commas, full stops and the like; a decimal comma does not end one."""
+    ends = [m.start() for m in _CLAUSE_END.finditer(text) if not re.match(r"\d[.,]\d", text[max(0, m.start() - 1) : m.start() + 2])]
+    start = max((e + 1 for e in ends if e < place), default=0)
+    return start, min((e for e in ends if e >= place), default=len(text))
+
+
+class Reader:
+    """Reads one text after another against the same word lists."""
+
+    def __init__(self, cues: Cues) -> None:
+        self.cues = cues
+
+    def read(self, raw: str, facts: Facts, *, every_language: bool = False) -> Understood:
+        """Find everything in a text.
+
+        Args:
+            every_language: read number words of all languages: for a short answer to a question, which shows no language.
+        """
+        text = fold(raw)
+        codes = languages_of(text, self.cues.hits_by_language(text))
+        if every_language:
+            codes = (*codes, *(c for c in LANGUAGES if c not in codes))
+        actions = self.cues.actions_in(text, codes)
+        mentions = self._mentions(text, facts, codes, actions, answering=every_language)
+        actions = [a for a in actions if not any(m.start <= a.start and a.end <= m.end for m in mentions)]
+        actions, marks = self._marks(text, codes, actions, mentions)
+        return Understood(
+            text=text,
+            codes=codes,
+            mentions=tuple(mentions),
+            actions=tuple(actions),
+            things=self.cues.things_in(text, codes),
+            marks=tuple(marks),
+            slot_word=_slot_word(text, codes),
+            **_mood(text, codes),
+        )
+
+    def _mentions(self, text: str, facts: Facts, codes: tuple[str, ...], actions: list[Action], *, answering: bool) -> list[Mention]:
+        found = names_in(text, facts, codes, set(stop_words(codes)))
+        found = [m for m in found if not _is_verb(m, actions)]
+        found += unknown_ids(text, found)
+        for more in (algorithms_in(text), quantities_in(text, codes, [m.span for m in found], answering=answering)):
+            found += [m for m in more if free_of(m.span, [f.span for f in found])]
+        found = _drop_late(text, found)
+        training = any("train" in action.concepts for action in actions)
+        verbs = [a.span for a in actions if len(a.text.split()) == 1]
+        found += Finder(text, codes, found, verbs).run(training=training)
+        return sorted(found, key=lambda m: m.start)
+
+    def _marks(self, text: str, codes: tuple[str, ...], actions: list[Action], mentions: list[Mention]) -> tuple[list[Action], list[Mark]]:
+        hidden = _spans(terms(codes, "soft_condition"), text) + _spans(_HARMLESS, text) + _spans(terms(codes, "now"), text)
+        named = [m.span for m in mentions]
+        negations = [s for s in _spans(negation_terms(codes), text) if free_of(s, hidden)]
+        marks: list[Mark] = []
+        for kind, section in (
+            ("condition", "condition"),
+            ("time", "time"),
+            ("all", "all"),
+            ("unsupported", "unsupported"),
+            ("metric", "other_metric"),
+        ):
+            busy = hidden + (named if kind != "condition" else [])
+            busy = busy + [a.span for a in actions] if kind == "unsupported" else busy
+            marks += [_mark(kind, text, s) for s in _spans(terms(codes, section), text) if free_of(s, busy)]  # type: ignore[arg-type]
+        marks += [_mark("time", text, s) for s in _spans(_CLOCK, text)]
+        marks = [m for m in marks if m.kind != "condition" or not any(n.kind == "time" and overlaps(n.span, m.span) for n in marks)]
+        actions = [a for a in actions if not any(h[0] <= a.start and a.end <= h[1] for h in _spans(_HARMLESS, text))]
+        actions, left = _negate(text, codes, actions, negations)
+        actions = [_ungate(text, codes, action, mentions) for action in actions]
+        marks += [_mark("negation", text, s) for s in left if not _is_comparison(text, codes, s)]
+        marks += _below(text, codes, mentions, actions)
+        return actions, marks
+
+
+def _mark(kind: MarkKind, text: str, span: tuple[int, int]) -> Mark:
+    return Mark(kind=kind, start=span[0], end=span[1], text=text[span[0] : span[1]])
+
+
+def _is_verb(mention: Mention, actions: list[Action]) -> bool:
+    """A dataset whose alias is a strong verb here is the verb."""
+    return any(action.start == mention.start and action.end == mention.end for action in actions) and all(
+        s.kind == "dataset" for s in mention.senses
+    )
+
+
+def _drop_late(text: str, mentions: list[Mention]) -> list[Mention]:
+    """'in two hours' is a time to start, not a length: it is kept as an amount that no playbook takes."""
+    kept = []
+    for mention in mentions:
+        late = mention.sense("duration") and _LATE.search(text[: mention.start])
+        senses = tuple(s.model_copy(update={"kind": "delay"}) for s in mention.senses) if late else mention.senses
+        kept.append(mention.model_copy(update={"senses": senses}))
+    return kept
+
+
+def _is_comparison(text: str, codes: tuple[str, ...], span: tuple[int, int]) -> bool:
+    """'no worse than', 'nicht unter': a negation that is part of a comparison."""
+    return any(
+        overlaps(span, m) or 0 <= m[0] - span[1] <= 2 for m in _spans(terms(codes, "above"), text) + _spans(terms(codes, "below"), text)
+    )
+
+
+def _negate(
+    text: str, codes: tuple[str, ...], actions: list[Action], negations: list[tuple[int, int]]
+) -> tuple[list[Action], list[tuple[int, int]]]:
+    """Attach each negation to the strong verbs in its reach; return what could not be attached."""
+    negated: set[int] = set()
+    left = []
+    for span in negations:
+        hits = _reached(text, codes, actions, span)
+        if hits:
+            negated.update(hits)
+        else:
+            left.append(span)
+    attached = [actions[i].start for i in negated]
+    left = [span for span in left if not any(_clause(text, span[0])[0] <= start <= span[0] for start in attached)]
+    return [a.model_copy(update={"negated": i in negated}) for i, a in enumerate(actions)], left
+
+
+def _reached(text: str, codes: tuple[str, ...], actions: list[Action], span: tuple[int, int]) -> list[int]:
+    inside = [i for i, a in enumerate(actions) if a.start <= span[0] and span[1] <= a.end]
+    if inside:
+        return inside
+    start, end = _clause(text, span[0])
+    turn = re.search(r"(?<![\w])(?:but|aber|sondern|mais|pero|sino|ma|mas|maar|но|而是)(?![\w])", text[span[1] : end])
+    end = span[1] + turn.start() if turn else end
+    ahead = [i for i, a in enumerate(actions) if span[1] <= a.start < end and a.start - span[1] <= _NEAR_AHEAD]
+    behind = [i for i, a in enumerate(actions) if start <= a.start and a.end <= span[0] and span[0] - a.end <= _NEAR_BEHIND]
+    if (
+        behind
+        and (_AFTER_VERB & set(codes) or re.match(r"(?:nothing|rien|nada|niente)", text[span[0] :]))
+        and not (ahead and actions[ahead[0]].start - span[1] <= 2)
+    ):
+        return behind[-1:]
+    if not ahead:
+        return []
+    reached = ahead[:1]
+    for previous, current in pairwise(ahead):
+        between = text[actions[previous].end : actions[current].start]
+        if not re.search(r"(?<!\w)(?:or|nor|oder|ou|ni|o|ne|of|noch|или|ни)(?!\w)", between):
+            break
+        reached.append(current)
+    return reached
+
+
+def _ungate(text: str, codes: tuple[str, ...], action: Action, mentions: list[Mention]) -> Action:
+    """'do not deploy unless it beats 95 %', '... if it is below 95 %': a gate, not a prohibition."""
+    if not action.negated:
+        return action
+    rest = text[action.start : action.start + 120]
+    share = next((m for m in mentions if m.sense("threshold") and action.start < m.start < action.start + 120), None)
+    opposite = terms(codes, "unless").search(rest) or (share and terms(codes, "below").search(text[action.start : share.end + 12]))
+    return action.model_copy(update={"negated": False}) if share and opposite else action
+
+
+def _below(text: str, codes: tuple[str, ...], mentions: list[Mention], actions: list[Action]) -> list[Mark]:
+    """A share that must not be reached: 'live if it is below 95 %' has no place in a gate."""
+    found = []
+    for mention in mentions:
+        if not mention.sense("threshold") or mention.note:
+            continue
+        place = max(0, mention.start - _NEAR_MENTION)
+        match = terms(codes, "below").search(text[place : mention.end + 10])
+        negation = negation_terms(codes).search(text[: mention.end]) or terms(codes, "unless").search(text[: mention.end])
+        if match and not negation:
+            found.append(_mark("below", text, (place + match.start(), place + match.end())))
+    return found
+
+
+def _slot_word(text: str, codes: tuple[str, ...]) -> Literal["gpu", "core", "slot"] | None:
+    if terms(codes, "gpu").search(text):
+        return "gpu"
+    if terms(codes, "core").search(text):
+        return "core"
+    return "slot" if terms(codes, "slot").search(text) else None
+
+
+def without_courtesy(text: str, codes: tuple[str, ...]) -> tuple[str, bool]:
+    """The text after its opening courtesies, and whether there were any."""
+    polite = re.compile(rf"^(?:(?:{terms(codes, 'polite').pattern}|{terms(codes, 'greeting').pattern})[\s,!.:]*)+")
+    match = polite.match(text)
+    return (text[match.end() :], True) if match else (text, False)
+
+
+def _mood(text: str, codes: tuple[str, ...]) -> dict[str, bool]:
+    rest, polite = without_courtesy(text, codes)
+    starts = terms(codes, "question").match(rest) is not None
+    asks = text.rstrip(" \"')").endswith(("?", "？")) or "か。" in text or text.endswith(("吗", "か"))
+    wonder = [
+        m
+        for m in terms(codes, "hypothetical").finditer(text)
+        if " " in m.group() or m.end() - m.start() > 7 or text[: m.start()].strip(" ,") == "" or _CJK_LONG(m)
+    ]
+    past = [m for m in terms(codes, "past").finditer(text) if " " in m.group() or len(m.group()) > 3]
+    return {"question": starts or (asks and not polite), "hypothetical": bool(wonder), "past": bool(past)}
+
+
+def _CJK_LONG(match: re.Match[str]) -> bool:  # noqa: N802
+    return ord(match.group()[0]) > 0x3000 and len(match.group()) > 1
