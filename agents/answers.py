@@ -21,7 +21,8 @@ async def respond(state: GraphState, runtime: Runtime[TurnContext]) -> GraphStat
         return {"result": TurnResult(memory=remember(turn, outcome.pending))}
     if isinstance(outcome, Refusal):
         await ports.emit("refusal", {"code": outcome.code, "reason": outcome.reason, "remedy": outcome.remedy})
-    elif isinstance(outcome, Reply):
+        return {"result": TurnResult(memory=remember(turn, outcome.pending))}
+    if isinstance(outcome, Reply):
         await ports.emit("message.assistant", {"text": outcome.text, "citations": []})
     return {"result": TurnResult(memory=remember(turn, None))}
 

@@ -118,6 +118,9 @@ def typed_step(proposed: ProposedStep, known: set[str]) -> Step:
     tool = tool_named(proposed.tool)
     references = {name: reference(value) for name, value in proposed.arguments.items()}
     named = {*proposed.after, *(found[0] for found in references.values() if found)}
+    if proposed.id in known:
+        reason = f"Two steps are called '{proposed.id}'."
+        raise LineshaftError(reason, code="invalid_plan", remedy="Give each step a name of its own: its effect happens once under it.")
     if not named <= known:
         raise LineshaftError(
             f"Step '{proposed.id}' refers to {sorted(named - known)}, which do not come before it.",
