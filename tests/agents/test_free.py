@@ -99,7 +99,7 @@ class TestProposal:
             ([{**LEASE, "agent": "librarian"}], "may not use leases.acquire"),
             ([{**LEASE, "agent": "nobody"}], "may not use leases.acquire"),
             ([lease_of(slots=0)], "leases.acquire: slots"),
-            ([lease_of(slots=1, shell="x")], "leases.acquire: shell"),
+            ([lease_of(slots=1, colour="x")], "leases.acquire: colour"),
             ([RELEASE, LEASE], "do not come before it"),
             ([{**LEASE, "after": ["lease"]}], "do not come before it"),
             ([LEASE, LEASE], "Two steps are called 'lease'"),
