@@ -48,11 +48,12 @@ export function setText(element, text) {
 
 /**
  * A link to a page of the web or of this origin; text alone where the address is neither.
+ * The address at which an endpoint is asked cannot be read: its link leads to what the endpoint is.
  * @param {string} url
  * @param {string} text
  */
 export function link(url, text) {
-  const href = safeAddress(url);
+  const href = safeAddress(url)?.replace(/(\/v1\/endpoints\/[^/]+\/[^/]+)\/predict$/, "$1") ?? null;
   return href === null ? el("span", {}, text) : el("a", { href, target: "_blank", rel: "noopener noreferrer" }, text);
 }
 

@@ -14,6 +14,7 @@ const WORDS = {
   gated: ["▲", "not passed"],
   skipped: ["–", "skipped"],
   failed: ["✕", "failed"],
+  cancelled: ["✕", "cancelled"],
   undone: ["↶", "undone"],
   undo_failed: ["!", "not undone"],
 };
@@ -131,7 +132,7 @@ export class StepRow {
 
   /** @param {FactoryEvent} event */
   failed(event) {
-    this.#show("failed");
+    this.#show(event.payload.code === "cancelled" ? "cancelled" : "failed");
     this.#addTime(event.at);
     this.#trouble(event.payload);
   }
