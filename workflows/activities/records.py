@@ -5,7 +5,7 @@ from temporalio import activity
 from factory_infra.database import utcnow
 from factory_infra.factory import Factory
 from factory_infra.records.models import NewEvent, PlanRecord
-from tools.plan import Plan, PlanState
+from tools.plan import Plan, PlanState, Step
 from workflows.activities.context import translated
 from workflows.messages import JsonObject, PlanMove, PlanOutcome, PlanReport, ReportCall
 
@@ -73,10 +73,16 @@ class RecordActivities:
             sentences.append(f"Undone: {', '.join(outcome.undone)}.")
         if outcome.undo_failed:
             sentences.append(f"NOT undone, a person must look: {', '.join(outcome.undo_failed)}.")
-        sentences += [said for step in plan.steps if (said := said_of(step.tool, outcome.results.get(step.id, {})))]
+        sentences += [said for step, result in standing(plan, outcome) if (said := said_of(step.tool, result))]
         sentences.append(f"It cost {cost.spent:.6f} {cost.currency}.")
         report = PlanReport(text=" ".join(sentences), citations=cited(plan, outcome), cost=cost.model_dump(mode="json"))
         return report.model_dump(mode="json")
+
+
+def standing(plan: Plan, outcome: PlanOutcome) -> list[tuple[Step, JsonObject]]:
+    """The steps whose result still holds: what was undone or not confirmed is not spoken of as if it were there."""
+    held = set(outcome.done) - set(outcome.undone)
+    return [(step, outcome.results[step.id]) for step in plan.steps if step.id in held and step.id in outcome.results]
 
 
 def said_of(tool: str, result: JsonObject) -> str:
@@ -100,8 +106,7 @@ def cited(plan: Plan, outcome: PlanOutcome) -> list[JsonObject]:
         {"title": f"plan {plan.id}", "url": f"/v1/plans/{plan.id}"},
         {"title": "ledger of the plan", "url": f"/v1/ledger?plan_id={plan.id}"},
     ]
-    for step in plan.steps:
-        result = outcome.results.get(step.id, {})
+    for step, result in standing(plan, outcome):
         if step.tool == "registry.register" and result:
             citations.append({"title": f"{result['model_name']} version {result['version']}", "url": result["run_url"]})
         if step.tool == "deployments.deploy" and result:

@@ -45,6 +45,7 @@ class PlanWorkflow:
         try:
             await workflow.wait_condition(lambda: bool(self._decision or self._cancelled), timeout=max(limit, timedelta(0)))
         except TimeoutError:
+            self._state = PlanState.EXPIRED  # from here on a decision comes too late
             await self._events.write("plan.expired", {})
             return PlanOutcome(state=PlanState.EXPIRED, code="expired", reason="Nobody decided in time.", remedy="Ask again.")
         if self._cancelled is not None:
