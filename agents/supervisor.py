@@ -84,7 +84,7 @@ async def ask(question: ModelQuestion, turn: TurnInput, ports: Ports, team: str)
     return answer.content
 
 
-def hand_out(state: GraphState) -> Sequence[Send] | str:
+async def hand_out(state: GraphState) -> Sequence[Send] | str:
     """Where a turn goes: a draft with effects to the specialists that its steps name, a reading to be read, words to be said."""
     thought = state["thought"]
     outcome = thought.outcome

@@ -33,7 +33,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
         self.engine: AsyncEngine = create_async_engine(
-            driver_url(url), pool_size=pool_size, max_overflow=10, pool_pre_ping=True, pool_recycle=600
+            driver_url(url), hide_parameters=True, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, pool_recycle=600
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 

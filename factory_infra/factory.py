@@ -10,7 +10,6 @@ from factory_infra.iaas.jobs.providers.local import LocalJobs
 from factory_infra.iaas.leases.service import Leases
 from factory_infra.paas.catalog.service import Catalog
 from factory_infra.paas.deployments.providers.local import LocalDeployments
-from factory_infra.paas.registry.interface import Registry
 from factory_infra.paas.registry.providers.mlflow import MlflowRegistry
 from factory_infra.paas.tenants.service import Tenants
 from factory_infra.records.service import Records
@@ -36,7 +35,7 @@ class Factory:
     leases: Leases
     jobs: LocalJobs
     tenants: Tenants
-    registry: Registry
+    registry: MlflowRegistry
     deployments: LocalDeployments
     catalog: Catalog
     catalog_index: CatalogIndex
@@ -46,6 +45,8 @@ class Factory:
 
     async def close(self) -> None:
         """Give connections back."""
+        await self.registry.close()
+        await self.deployments.close()
         await self.database.close()
 
 

@@ -8,7 +8,6 @@ from datetime import timedelta
 import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from agents.graph import dispatch
 from agents.planning.planner import PlaybookPlanner
@@ -24,43 +23,13 @@ from workflows.definitions.job import JobWorkflow
 from workflows.definitions.plan import PlanWorkflow
 from workflows.definitions.thread import ThreadWorkflow
 from workflows.names import TASK_QUEUE
+from workflows.sandbox import sandbox
 from workflows.seed import seed
 from workflows.temporal import connect_temporal
 
 BEAT_SECONDS = 2.0
 WORKFLOWS = (ThreadWorkflow, PlanWorkflow, JobWorkflow)
-PASSED_THROUGH = (
-    "agents",
-    "tools",
-    "factory_infra",
-    "workflows.graphs",
-    "workflows.messages",
-    "workflows.failures",
-    "langchain",
-    "langchain_core",
-    "langgraph",
-    "langsmith",
-    "numpy",
-    "pydantic",
-    "pydantic_core",
-    "xxhash",
-    "orjson",
-    "ormsgpack",
-    "sqlalchemy",
-    "psycopg",
-    "httpx",
-    "yaml",
-    "structlog",
-    "annotated_types",
-    "typing_extensions",
-)
-
 log = structlog.get_logger("worker")
-
-
-def sandbox() -> SandboxedWorkflowRunner:
-    """Re-import only the workflow files at each run; what is heavy or holds the registered graphs is passed through."""
-    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
 
 
 def build_worker(client: Client, factory: Factory, task_queue: str = TASK_QUEUE) -> Worker:
@@ -101,8 +70,10 @@ async def tell_alive(settings: Settings) -> None:
     """Write the file by which the stack sees that this worker lives."""
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     path = settings.run_dir / "worker.ready"
+    partial = path.with_suffix(".partial")
     while True:
-        path.write_text(f"{os.getpid()}\n")
+        partial.write_text(f"{os.getpid()}\n")
+        partial.replace(path)
         await asyncio.sleep(BEAT_SECONDS)
 
 

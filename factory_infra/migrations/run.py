@@ -18,7 +18,7 @@ def upgrade(url: str) -> None:
     Args:
         url: `postgresql://…`. It reaches Alembic as an open connection, so that no password gets into a configuration or a log.
     """
-    engine = create_engine(driver_url(url))
+    engine = create_engine(driver_url(url), hide_parameters=True)
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})

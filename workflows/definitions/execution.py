@@ -41,10 +41,11 @@ class Execution:
         while ready := self._ready():
             await asyncio.gather(*(self._one(step) for step in ready))
         state, code, reason, remedy = self._stop or (PlanState.DONE, "", "", "")
+        done = [step.id for step in self._order if self.states[step.id] == "done"]
         undone, undo_failed = await self._undo() if state in {PlanState.FAILED, PlanState.CANCELLED} else ([], [])
         return PlanOutcome(
             state=state,
-            done=[step.id for step in self._order],
+            done=done,
             skipped=[name for name, each in self.states.items() if each == "skipped"],
             undone=undone,
             undo_failed=undo_failed,
@@ -64,15 +65,20 @@ class Execution:
         """Steps whose predecessors have ended. After a stop only those marked always remain, if what they need was done."""
         if self._stop is None and self._cancelled():
             self._stop = (PlanState.CANCELLED, "cancelled", "The plan was cancelled.", "")
-        ready = []
-        for step in self._plan.steps:
-            if self.states[step.id] != "waiting":
-                continue
+        waiting = [step for step in self._plan.steps if self.states[step.id] == "waiting"]
+        for step in waiting:
             if self._stop is not None and not (step.always and references(step) <= set(self._results)):
                 self.states[step.id] = "skipped"
-            elif all(self.states[name] not in {"waiting", "running"} for name in {*step.after, *references(step)}):
-                ready.append(step)
+        ready = [step for step in waiting if self.states[step.id] == "waiting" and self._may_begin(step)]
+        if waiting and not ready and self._stop is None:
+            names = ", ".join(step.id for step in waiting)
+            self._stop = (PlanState.FAILED, "plan_inconsistent", f"Steps wait for each other: {names}.", "Plan again.")
+            return self._ready()
         return ready
+
+    def _may_begin(self, step: Step) -> bool:
+        """Whether every step that this one comes after has ended, one way or another."""
+        return all(self.states.get(name) not in {"waiting", "running"} for name in {*step.after, *references(step)})
 
     async def _one(self, step: Step) -> None:
         self.states[step.id] = "running"
@@ -83,8 +89,6 @@ class Execution:
             await self._failed(step, *explain(error))
             return
         self.states[step.id] = "done"
-        self._results[step.id] = result
-        self._order.append(step)
         await self._events.write("step.done", {"step": step.id, "tool": step.tool, "agent": step.agent, "result": result})
         if step.gate and result.get("passed") is False:
             reason = f"{step.summary}: {result.get('value')} does not beat {result.get('threshold')}."
@@ -110,6 +114,8 @@ class Execution:
             request.result = await self._job(request)
         else:
             request.result = await call("run_step", request.model_dump(mode="json"), f"{step.agent}: {step.summary}")
+        self._results[step.id] = request.result
+        self._order.append(step)  # from here on there is something to undo, even if the factory does not confirm it
         await call("verify_step", request.model_dump(mode="json"), f"verify {step.id}")
         return request.result
 
