@@ -12,7 +12,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from factory_infra.errors import Unavailable
 from factory_infra.saas.models.models import ChatAnswer, ChatCall, ChatMessage, ToolCall
@@ -48,6 +48,7 @@ class DurableChatModel(BaseChatModel):
     plan_id: str
     thread_id: str
     agent: str
+    _schemas: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
 
     @property
     def _llm_type(self) -> str:
@@ -61,7 +62,15 @@ class DurableChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Offer tools to the model, as OpenAI function schemas."""
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools])
+        return self.bind(tools=[self._schema(tool) for tool in tools])
+
+    def _schema(self, tool: dict[str, Any] | type | Callable[..., Any] | BaseTool) -> dict[str, Any]:
+        """Convert a tool once: the loop offers the same tools at every step, and the conversion costs more than the step."""
+        if not isinstance(tool, BaseTool):
+            return convert_to_openai_tool(tool)
+        if tool.name not in self._schemas:
+            self._schemas[tool.name] = convert_to_openai_tool(tool)
+        return self._schemas[tool.name]
 
     def _generate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: CallbackManagerForLLMRun | None = None, **kwargs: Any

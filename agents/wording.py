@@ -71,10 +71,8 @@ def endpoints(result: JsonObject) -> str:
 
 def found_entries(result: JsonObject) -> str:
     """What the catalog has."""
-    found = rows(result, "entries")
-    return (
-        "\n".join(f"{row['name']} ({row['kind']}): {row['description']}" for row in found) if found else "The catalog has nothing like it."
-    )
+    lines = [f"{row['name']} ({row['kind']}): {row['description']}" for row in rows(result, "entries")]
+    return "\n".join([*(lines or ["The catalog has nothing like it."]), *([str(result["note"])] if result.get("note") else [])])
 
 
 def cost(result: JsonObject) -> str:

@@ -1,6 +1,7 @@
 """What every request passes first: its size, the host that it names, and the headers that bound what a page may do."""
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import problem
@@ -28,9 +29,12 @@ class SizeLimit:
             return
         declared = Headers(scope=scope).get("content-length", "0")
         if not declared.isdigit() or int(declared) > self._bytes_max:
-            response = problem(413, TooLarge.code, f"The body is larger than {self._bytes_max} bytes.", "Send less.")
-            await response(scope, receive, send)
+            await self._refusal()(scope, receive, send)
             return
+        await self._count(scope, receive, send)
+
+    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Cut a body off as soon as it is too large; what the application says of the piece that it saw is not sent."""
         seen = 0
 
         async def counted() -> Message:
@@ -41,7 +45,16 @@ class SizeLimit:
                 raise TooLarge(f"The body is larger than {self._bytes_max} bytes.", remedy="Send less.")
             return message
 
-        await self._app(scope, counted, send)
+        async def guarded(message: Message) -> None:
+            if seen <= self._bytes_max:
+                await send(message)
+
+        await self._app(scope, counted, guarded)
+        if seen > self._bytes_max:
+            await self._refusal()(scope, receive, send)
+
+    def _refusal(self) -> JSONResponse:
+        return problem(413, TooLarge.code, f"The body is larger than {self._bytes_max} bytes.", "Send less.")
 
 
 class SecurityHeaders:

@@ -5,7 +5,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
@@ -51,6 +51,8 @@ async def on_validation(request: Request, error: Exception) -> JSONResponse:
 async def on_http(request: Request, error: Exception) -> JSONResponse:
     """Give the framework's own refusals the same form."""
     assert isinstance(error, HTTPException)  # noqa: S101
+    if error.status_code == 400:
+        return problem(422, InvalidInput.code, "The body cannot be read.", "Send JSON of the form that /docs shows.")
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
     return problem(error.status_code, code, str(error.detail), "See /docs for the routes.")
 
@@ -79,6 +81,16 @@ async def on_database(request: Request, error: Exception) -> JSONResponse:
     return problem(503, Unavailable.code, "The database does not answer.", "See 'lineshaft status'; try again.")
 
 
+async def on_value(request: Request, error: Exception) -> JSONResponse:
+    """A name or a number that no row can have: the database refuses it before it looks."""
+    return problem(422, InvalidInput.code, "A name or a number in the request cannot be.", "Correct it; /docs shows the form.")
+
+
+async def on_fault(request: Request, error: Exception) -> JSONResponse:
+    """What nobody foresaw is logged by the server and told without a word of it."""
+    return problem(500, LineshaftError.code, "Something went wrong here.", "Try again; the API's log says more.")
+
+
 def install(app: FastAPI) -> None:
     """Register the translators."""
     app.add_exception_handler(LineshaftError, on_ours)
@@ -87,3 +99,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(WorkflowUpdateFailedError, on_update)
     app.add_exception_handler(RPCError, on_temporal)
     app.add_exception_handler(OperationalError, on_database)
+    app.add_exception_handler(DataError, on_value)
+    app.add_exception_handler(Exception, on_fault)

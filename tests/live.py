@@ -24,13 +24,13 @@ class LiveStack:
     def __init__(self, home: Path, **environment: str) -> None:
         self.settings = Settings(home=home)
         clean = {name: value for name, value in os.environ.items() if not name.startswith("LINESHAFT_")}
-        self._environment = {**clean, "LINESHAFT_HOME": str(home), "PYTHONPATH": str(ROOT), "LINESHAFT_MODEL": "none", **environment}
+        self.environment = {**clean, "LINESHAFT_HOME": str(home), "PYTHONPATH": str(ROOT), "LINESHAFT_MODEL": "none", **environment}
 
     def command(self, *arguments: str, seconds_max: float = 180.0) -> subprocess.CompletedProcess[str]:
         """Run `lineshaft …` against this home."""
         return subprocess.run(
             [sys.executable, "-m", "cli", *arguments],
-            env=self._environment,
+            env=self.environment,
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -47,6 +47,12 @@ class LiveStack:
         """Take it down."""
         done = self.command("down")
         assert done.returncode == 0, done.stdout + done.stderr
+
+    @property
+    def temporal_address(self) -> str:
+        """Where Temporal's own command connects: the port before its page's."""
+        url = next(part.url for part in self.state().parts if part.name == "temporal")
+        return f"127.0.0.1:{int(url.rsplit(':', 1)[1]) - 1000}"
 
     def client(self) -> ApiClient:
         """A client with the administrator's key."""

@@ -31,14 +31,15 @@ class FoundList(Result):
     """What was found, best first."""
 
     entries: list[Found]
+    note: str = ""
 
 
 async def search(context: ToolContext, arguments: SearchArguments) -> FoundList:
     """Search datasets, models and endpoints by meaning and by name: the team's own and what every team shares."""
-    await context.factory.catalog_index.sync()
-    entries = await context.factory.catalog_index.search([context.tenant, SHARED], arguments.query, arguments.kind, 5)
+    found = await context.factory.catalog_index.find([context.tenant, SHARED], arguments.query, arguments.kind, 5)
     fields = set(Found.model_fields)
-    return FoundList(entries=[Found.model_validate(entry.model_dump(include=fields)) for entry in entries])
+    entries = [Found.model_validate(entry.model_dump(include=fields)) for entry in found.entries]
+    return FoundList(entries=entries, note=found.note)
 
 
 TOOLS = (Tool("catalog.search", Effect.READ, SearchArguments, FoundList, search),)

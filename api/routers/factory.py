@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 
-from api.deps import ApproverDep, HouseDep, PageDep, PrincipalDep, ScopeDep
+from api.deps import AdminDep, ApproverDep, HouseDep, PageDep, PrincipalDep, ScopeDep
 from factory_infra.errors import NotFound
 from factory_infra.foundation.accelerators.models import Pool
 from factory_infra.iaas.jobs.models import Job, LogChunk
@@ -89,7 +89,6 @@ async def search_catalog(
     limit: Annotated[int, Query(ge=1, le=50)] = 10,
 ) -> list[CatalogEntry]:
     """Search by meaning and by name."""
-    await held.factory.catalog_index.sync()
     return list(await held.factory.catalog_index.search(tenants, q, kind, limit))
 
 
@@ -112,6 +111,6 @@ async def cost(held: HouseDep, tenant: ScopeDep, plan_id: str | None = None, thr
 
 
 @router.get("/reconciliation", tags=["metering"])
-async def reconciliation(asker: ApproverDep, held: HouseDep) -> Reconciliation:
-    """Compare the inventory with the ledger, now."""
+async def reconciliation(asker: AdminDep, held: HouseDep) -> Reconciliation:
+    """Compare the inventory with the ledger, now: of all teams, and so for administrators."""
     return await held.factory.metering.reconcile()

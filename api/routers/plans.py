@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from api.deps import ApproverDep, House, HouseDep, PageDep, PrincipalDep, ScopeDep, UserDep
 from api.routers.chat import who
 from api.schemas.chat import Approval, Refusal
+from factory_infra.errors import Conflict
 from factory_infra.paas.tenants.models import Principal
 from factory_infra.records.models import PlanRecord
 from tools.plan import PlanState
@@ -26,9 +27,20 @@ async def get_plan(plan_id: str, asker: PrincipalDep, held: HouseDep) -> PlanRec
     return await held.factory.records.plan(plan_id, asker.tenant)
 
 
+OPEN = {PlanState.PROPOSED, PlanState.APPROVED, PlanState.RUNNING}
+
+
+async def open_plan(plan_id: str, asker: Principal, held: House) -> PlanRecord:
+    """Return a plan whose workflow still listens. Raises NotFound, Conflict."""
+    record = await held.factory.records.plan(plan_id, asker.tenant)
+    if record.state not in OPEN:
+        raise Conflict(f"Plan {plan_id} is {record.state} already.", remedy="Read it; ask again for a new one.")
+    return record
+
+
 async def decide(plan_id: str, asker: Principal, held: House, decision: Decision) -> PlanStatus:
     """Hand a decision to the plan's workflow, which alone says whether it still counts."""
-    await held.factory.records.plan(plan_id, asker.tenant)
+    await open_plan(plan_id, asker, held)
     return await held.temporal.get_workflow_handle_for(PlanWorkflow.run, plan_id).execute_update(PlanWorkflow.decide, decision)
 
 
@@ -48,6 +60,6 @@ async def refuse(plan_id: str, body: Refusal, asker: ApproverDep, held: HouseDep
 @router.post("/{plan_id}/cancel")
 async def cancel(plan_id: str, body: Refusal, asker: UserDep, held: HouseDep) -> PlanStatus:
     """End a plan: what runs is stopped, what was done is undone."""
-    await held.factory.records.plan(plan_id, asker.tenant)
+    await open_plan(plan_id, asker, held)
     handle = held.temporal.get_workflow_handle_for(PlanWorkflow.run, plan_id)
     return await handle.execute_update(PlanWorkflow.cancel, Cancellation(who=who(asker), reason=body.reason))

@@ -1,12 +1,20 @@
 """Bodies of the chat's routes."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Body(BaseModel):
     """Base of every request body: closed to unknown fields."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    @field_validator("*")
+    @classmethod
+    def _storable(cls, value: object) -> object:
+        """PostgreSQL stores every character but this one; an event with it could never be written."""
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("the character NUL is not taken")
+        return value
 
 
 class NewThread(Body):

@@ -1,6 +1,6 @@
 """Bodies of the endpoint's route."""
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from api.schemas.chat import Body
 
@@ -8,4 +8,4 @@ from api.schemas.chat import Body
 class Rows(Body):
     """Rows to predict: each a list of as many finite numbers as the model has features."""
 
-    rows: list[list[float]] = Field(min_length=1, max_length=1000)
+    rows: list[list[FiniteFloat]] = Field(min_length=1, max_length=1000)

@@ -138,7 +138,7 @@ class TestCancel:
         assert not [
             job
             for job in client.get_list("/v1/jobs", tenant="vision")
-            if job["state"] in {"running", "pending"} and "serve" not in str(job["name"])
+            if job["state"] in {"running", "pending"} and not str(job["name"]).startswith("endpoint ")
         ]
         assert not strays(client)
 

@@ -25,7 +25,7 @@ def references(step: Step) -> set[str]:
 class Execution:
     """The run of one approved plan. States of steps: waiting, running, done, skipped, failed, undone."""
 
-    def __init__(self, plan: Plan, actor: str, events: EventWriter, cancelled: Callable[[], bool]) -> None:
+    def __init__(self, plan: Plan, actor: str, events: EventWriter, cancelled: Callable[[], str | None]) -> None:
         self._plan = plan
         self._actor = actor
         self._events = events
@@ -63,8 +63,8 @@ class Execution:
 
     def _ready(self) -> list[Step]:
         """Steps whose predecessors have ended. After a stop only those marked always remain, if what they need was done."""
-        if self._stop is None and self._cancelled():
-            self._stop = (PlanState.CANCELLED, "cancelled", "The plan was cancelled.", "")
+        if self._stop is None and (reason := self._cancelled()) is not None:
+            self._stop = (PlanState.CANCELLED, "cancelled", reason, "")
         waiting = [step for step in self._plan.steps if self.states[step.id] == "waiting"]
         for step in waiting:
             if self._stop is not None and not (step.always and references(step) <= set(self._results)):
@@ -96,7 +96,9 @@ class Execution:
 
     async def _failed(self, step: Step, code: str, reason: str, remedy: str) -> None:
         self.states[step.id] = "failed"
-        state = PlanState.CANCELLED if self._cancelled() or code == "cancelled" else PlanState.FAILED
+        told = self._cancelled()
+        state = PlanState.CANCELLED if told is not None or code == "cancelled" else PlanState.FAILED
+        reason = told or reason
         self._stop = self._stop or (state, code, reason, remedy)
         await self._events.write("step.failed", {"step": step.id, "tool": step.tool, "code": code, "reason": reason, "remedy": remedy})
 

@@ -62,8 +62,14 @@ class PlanWorkflow:
         self._state = PlanState.RUNNING
         await self._move(PlanMove(plan_id=self._plan.id, state=self._state, decided_by=self._decided_by()))
         await self._events.write("plan.started", {"steps": len(self._plan.steps)})
-        self._execution = Execution(self._plan, self._decided_by() or "", self._events, lambda: self._cancelled is not None)
+        self._execution = Execution(self._plan, self._decided_by() or "", self._events, self._cancel_reason)
         return await self._execution.run()
+
+    def _cancel_reason(self) -> str | None:
+        """Why the plan was cancelled, in the person's words; None while it was not."""
+        if self._cancelled is None:
+            return None
+        return self._cancelled.reason or f"Cancelled by {self._cancelled.who.actor}."
 
     def _decided_by(self) -> str | None:
         return self._decision.who.actor if self._decision else None

@@ -9,11 +9,12 @@ from pydantic import BaseModel
 from factory_infra.errors import LineshaftError
 from factory_infra.paas.catalog.models import SHARED, CatalogEntry, StaleEntry
 from factory_infra.paas.catalog.service import Catalog, Kind
-from factory_infra.saas.vectors.interface import Document, Vectors
+from factory_infra.saas.vectors.interface import Document, Hit, Vectors
 
 FUSION_CONSTANT = 60
 CANDIDATES = 20
 STALE_MAX = 100
+DISTANCE_SPREAD = 0.2
 WITHOUT_MEANING = "The search by meaning does not answer now: only names and words were compared."
 
 logger = structlog.get_logger()
@@ -57,12 +58,17 @@ class CatalogIndex:
         try:
             await self.sync()
             hits = await self._vectors.search([*tenants, SHARED], query, CANDIDATES, kind)
-            rankings.append([hit.document.id for hit in hits])
+            rankings.append([hit.document.id for hit in near(hits)])
         except LineshaftError as error:
             logger.warning("search without meaning", code=error.error_code, reason=error.reason)
             note = WITHOUT_MEANING
         entries = await self._catalog.get_many(fused(rankings)[:CANDIDATES], tenants)
         return Findings(entries=entries[:limit], degraded=bool(note), note=note)
+
+
+def near(hits: Sequence[Hit]) -> Sequence[Hit]:
+    """Leave out what is much farther than the nearest: in a small catalog everything is found, and most of it means something else."""
+    return [hit for hit in hits if hit.distance <= hits[0].distance + DISTANCE_SPREAD]
 
 
 def fused(rankings: Sequence[Sequence[str]]) -> list[str]:
