@@ -11,6 +11,7 @@ from agents.planning.text import compile_terms, overlaps
 _UNITS = compile_terms(
     tuple(t for language in LANGUAGES.values() for section in ("slot", "gpu", "core") for t in getattr(language, section))
 ).pattern
+_JOINS = re.compile(r"(?<!\w)(?:and|und|et|y|e|en|и|then|dann|puis|luego|poi|depois|dan)(?!\w)")
 
 
 class Cues:
@@ -59,16 +60,14 @@ class Cues:
 
 
 def _merge(text: str, spans: list[tuple[int, int, str]]) -> list[Action]:
-    """Join findings that begin alike; a longer finding of other words swallows the shorter ones within it."""
+    """Join findings of one place; a longer finding swallows those within it, but not a verb that is joined to it by an 'and'."""
     groups: list[tuple[int, int, list[str]]] = []
     for start, end, concept in spans:
-        last = groups[-1] if groups else None
-        if last and overlaps((last[0], last[1]), (start, end)):
-            same_length = start == last[0] and (end == last[1])
-            if same_length and concept not in last[2]:
-                last[2].append(concept)
-            elif concept not in last[2] and end > last[1]:
-                groups.append((start, end, [concept]))
-            continue
-        groups.append((start, end, [concept]))
-    return [Action(start=s, end=e, text=text[s:e], concepts=tuple(c)) for s, e, c in groups]
+        around = next((g for g in groups if overlaps((g[0], g[1]), (start, end))), None)
+        if around is None:
+            groups.append((start, end, [concept]))
+        elif (start, end) == (around[0], around[1]):
+            around[2].extend([concept] if concept not in around[2] else [])
+        elif concept not in around[2] and (end > around[1] or _JOINS.search(text[end : around[1]])):
+            groups.append((start, end, [concept]))
+    return [Action(start=s, end=e, text=text[s:e], concepts=tuple(c)) for s, e, c in sorted(groups)]

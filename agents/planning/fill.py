@@ -17,6 +17,7 @@ Source = Literal["words", "state", "default", "before"]
 _TEMPLATE = re.compile(r"\{(\w+)(?:\|(\w+))?\}")
 _BEFORE_MENTION = 26
 _TAKEN_BACK = re.compile(r"^\s*[,;.:-]+\s*(?:no|nein|non|nao|nee|нет|不|いや)\s*[,;.:-]")
+_ENDS_CLAUSE = re.compile(r"\s*(?:$|[.,;:!?]|(?:and|then|if|und|wenn|et|si|y|e|se|en|als|и)\s)")
 _COMPARED = 40
 _SHARE_LOW, _SHARE_HIGH = 50, 100
 
@@ -170,7 +171,8 @@ class Filler:
         """'on 2' at the end of a clause: a number after a preposition, without a unit."""
         text = self.understood.text
         on = terms(self.understood.codes, "on").pattern
-        return [m for m in self.understood.of_kind("number") if not m.sense("threshold") and re.search(rf"(?:{on})\s+$", text[: m.start])]
+        numbers = [m for m in self.understood.of_kind("number") if not m.sense("threshold") and _ENDS_CLAUSE.match(text[m.end :])]
+        return [m for m in numbers if re.search(rf"(?:{on})\s+$", text[: m.start])]
 
     def _mine(self, mention: Mention, kind: str) -> bool:
         sense = mention.sense(kind)

@@ -1,6 +1,7 @@
 """The two guards: every value comes from somewhere (grounding), and every name, number, time and strong verb is used (coverage)."""
 
 import re
+from functools import cache
 
 from pydantic import JsonValue
 
@@ -12,6 +13,7 @@ from agents.planning.playbook import Playbook
 from agents.planning.text import overlaps
 
 _CONDITION_REACH = 90
+_WAIT_REACH = 40
 _NO_MATTER = frozenset({"number", "model_name", "endpoint_name"})
 
 
@@ -26,23 +28,28 @@ def uncovered(playbook: Playbook, understood: Understood, filled: Filled, effect
     return [understood.text[a:b].strip() for a, b in kept]
 
 
-def _opens_clause(understood: Understood, action: Action) -> bool:
+def opens_clause(understood: Understood, action: Action) -> bool:
     """Whether a verb begins its clause: then it is a task of its own."""
     before = understood.text[: action.start].rstrip()
-    split = terms(understood.codes, "split").pattern
-    polite = terms(understood.codes, "polite").pattern
-    return not before or before[-1] in ".,;:!?。，" or re.search(rf"(?:{split}|{polite})$", before) is not None
+    return not before or before[-1] in ".,;:!?。，" or _openers(understood.codes).search(before) is not None
+
+
+@cache
+def _openers(codes: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"(?:{terms(codes, 'split').pattern}|{terms(codes, 'polite').pattern})$")
 
 
 def _actions(playbook: Playbook, understood: Understood, effects: set[str]) -> list[tuple[int, int]]:
     allowed = {*playbook.does, *playbook.mentions}
+    begins = min((a.start for a in understood.actions if set(playbook.does) & set(a.concepts)), default=0)
     found = []
     for action in understood.actions:
-        if action.negated or allowed & set(action.concepts):
+        late = action.start > begins and set(playbook.before) >= set(action.concepts) and opens_clause(understood, action)
+        if action.negated or (allowed & set(action.concepts) and not late):
             continue
         changes = bool(set(action.concepts) & effects)
-        if (playbook.effectful and (changes or _opens_clause(understood, action))) or (
-            not playbook.effectful and changes and not understood.question and _opens_clause(understood, action)
+        if (playbook.effectful and (changes or opens_clause(understood, action))) or (
+            not playbook.effectful and changes and not understood.question and opens_clause(understood, action)
         ):
             found.append(action.span)
     return found
@@ -80,7 +87,9 @@ def _condition_used(playbook: Playbook, understood: Understood, filled: Filled, 
     elif gate_without_number(playbook, understood, filled):
         return True
     steps = {*playbook.does, *playbook.mentions}
-    return any(mark.end <= a.start <= mark.end + 40 and steps & set(a.concepts) for a in understood.actions)
+    ours = [a for a in understood.actions if steps & set(a.concepts)]
+    waited_for = [a for a in ours if mark.end <= a.start <= mark.end + _WAIT_REACH]
+    return bool(waited_for) and len(ours) > 1
 
 
 def grounded(filled: Filled, understood: Understood, facts: Facts, playbook: Playbook, carried: dict[str, JsonValue]) -> list[str]:

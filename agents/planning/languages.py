@@ -35,6 +35,8 @@ class Language(BaseModel):
     minute: Terms
     hour: Terms
     day: Terms
+    half_hour: Terms
+    hour_and_half: Terms
     percent: Terms
     version: Terms
     latest: Terms

@@ -117,6 +117,18 @@ def _loosely(senses: list[Sense], window: list[tuple[int, int, str]], datasets: 
     return kept + [sense for token in window for sense in datasets.get(stem_of(token[2]), [])] if kept else []
 
 
+def _compounds(text: str, datasets: Index, codes: tuple[str, ...]) -> list[Mention]:
+    """'irisclassificator': a dataset's word with the word for a classifier grown on to it."""
+    nouns = [fold(term) for code in codes for term in LANGUAGES[code].model]
+    found = []
+    for start, end, word in _tokens(text):
+        heads = (word.removesuffix(noun) for noun in nouns if word.endswith(noun) and len(word) > len(noun) + 2)
+        senses = next((datasets[stem_of(head)] for head in heads if stem_of(head) in datasets), None)
+        if senses:
+            found.append(Mention(start=start, end=end, text=word, senses=tuple(senses)))
+    return found
+
+
 def _cjk_names(text: str, names: Index, datasets: Index) -> list[Mention]:
     found = []
     for key, senses in [*names.items(), *datasets.items()]:
@@ -189,7 +201,7 @@ def names_in(text: str, facts: Facts, codes: tuple[str, ...], known: set[str]) -
     """
     names, datasets = build_index(facts)
     found = [*_exact(text, names, datasets, codes)]
-    for more in (_cjk_names(text, names, datasets), _translated(text, datasets, codes)):
+    for more in (_cjk_names(text, names, datasets), _compounds(text, datasets, codes), _translated(text, datasets, codes)):
         for mention in more:
             if free_of(mention.span, [m.span for m in found]):
                 found.append(mention)

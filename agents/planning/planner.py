@@ -3,7 +3,9 @@
 from agents.planning import replies
 from agents.planning.attempt import Attempt, Desk
 from agents.planning.cues import Cues
+from agents.planning.guard import opens_clause
 from agents.planning.interface import Draft, Facts, ModelQuestion, Outcome, Pending, Question, Ranking, Refusal, Turn
+from agents.planning.languages import terms
 from agents.planning.mentions import Understood
 from agents.planning.playbook import Playbook
 from agents.planning.prompts import NOW, WHICH, now_question, system_prompt, which_question
@@ -11,6 +13,7 @@ from agents.planning.rank import Similarity, masked, score
 from agents.planning.turns import CONFIRM, follow, small_talk
 from agents.planning.understand import Reader, without_courtesy
 from factory_infra.saas.vectors.interface import Embeddings
+from tools.plan import Effect
 
 CANDIDATES_MAX = 6
 TIE = 0.12
@@ -90,9 +93,10 @@ class PlaybookPlanner:
         """Whether it is not plain that the effect is asked for now."""
         if understood.hypothetical:
             return False
-        rest, polite = without_courtesy(understood.text, understood.codes)
-        opens = any(action.start <= len(understood.text) - len(rest) + 1 for action in understood.actions)
-        return understood.past or (understood.question and not polite) or not (polite or opens)
+        _, polite = without_courtesy(understood.text, understood.codes)
+        polite = polite or terms(understood.codes, "polite").search(understood.text) is not None
+        ordered = any(opens_clause(understood, action) for action in understood.actions)
+        return understood.past or (understood.question and not polite) or not (polite or ordered)
 
     def _fresh(self, ranking: Ranking, understood: Understood, answers: dict[str, str], facts: Facts) -> Outcome:
         order = list(ranking.candidates)
@@ -135,14 +139,15 @@ class PlaybookPlanner:
         playbook = self._playbooks[name]
         if self._playbooks[top].effectful and not playbook.effectful:
             return understood.question and not understood.hypothetical
-        return not playbook.effectful or set(playbook.does) <= understood.asked or bool(understood.asked & set(playbook.does))
+        return not playbook.effectful or set(playbook.does) <= understood.asked
 
     def _asked_now(self, attempt: Attempt, understood: Understood, answers: dict[str, str], turn: Turn) -> Outcome:
         """Hold an effect back with a question unless it is asked for now."""
         outcome = attempt.outcome
         if not isinstance(outcome, Draft) or not self._playbooks[attempt.name].effectful:
             return outcome
-        unsure = self._doubt(understood) and (understood.question or understood.past)
+        destroys = any(step.effect is Effect.DESTRUCTIVE for step in outcome.steps)
+        unsure = self._doubt(understood) and (understood.question or understood.past or destroys)
         held = understood.hypothetical or answers.get(NOW) == "no" or (unsure and NOW not in answers)
         if not held:
             return outcome

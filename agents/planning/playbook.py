@@ -67,6 +67,7 @@ class Playbook(Strict):
     examples: tuple[str, ...] = Field(min_length=3)
     does: tuple[str, ...] = Field(min_length=1, description="The actions that it carries out; a request for another is not covered.")
     mentions: tuple[str, ...] = Field(default=(), description="Actions that may be named because they are part of it.")
+    before: tuple[str, ...] = Field(default=(), description="Those of `mentions` that are another task when they come after what it does.")
     about: tuple[str, ...] = Field(default=(), description="The things that it is about.")
     words: dict[str, dict[str, tuple[str, ...]]] = Field(
         default={}, description="Action or thing → language → terms; all files' lists are joined."

@@ -7,11 +7,11 @@ from pydantic import JsonValue
 
 from agents.planning.languages import LANGUAGES, number_words, terms
 from agents.planning.mentions import Mention, Sense, free_of
-from agents.planning.text import LEFT, RIGHT, WORD, compile_terms, has_cjk
+from agents.planning.text import LEFT, RIGHT, WORD, compile_terms, fold, has_cjk
 
 _DIGITS = re.compile(rf"(?<![{WORD}.,])[-+]?(?:\d{{1,3}}(?:,\d{{3}})+(?!\d)|\d+(?:[.,]\d+)?|[.,]\d+)")
 _TOKEN = re.compile(rf"[{WORD}]+")
-_HAN = re.compile(r"[零〇一二两三四五六七八九十百]+")
+_HAN = re.compile(r"(?!百分之)[零〇一二两三四五六七八九十百]+")
 _HAN_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _MONEY_AFTER = compile_terms(("dollar*", "usd", "euro*", "eur", "bucks", "pound*", "cents", "yen", "元", "円", "dolar*", "руб*"))
 _MONEY_BEFORE = re.compile(r"[$€£¥]\s*$")
@@ -19,6 +19,9 @@ _SHARE_MAX_WORDS_BETWEEN = 4
 _CLOSE = 32
 _SHORT_VERSION = re.compile(rf"{LEFT}v\.?(\d+){RIGHT}")
 _REST_MAX = 3
+_LIKELY_SHARE = 0.5
+_PERCENT_OF = "百分之"
+_SHORT = 2
 _ANSWER_WORDS_MAX = 6
 _BEFORE_ANSWER = re.compile(r"(?:^|[,;:.]\s*|(?<!\w)(?:to|not|it|only|just|then|rather|nicht|nur|pas|no|non|nao|niet|не)\s)$")
 
@@ -46,9 +49,24 @@ def _han_value(text: str) -> int:
     return total + current
 
 
+@cache
+def _all_words() -> dict[str, int]:
+    """Number words of every language, less those that are common words of English ('once' is eleven in Spanish)."""
+    english = {
+        fold(word) for section in ("function_words", "stop", "condition", "on", "now", "time") for word in getattr(LANGUAGES["en"], section)
+    }
+    words = {word: value for code in LANGUAGES for word, value in number_words(code).items()}
+    return {word: value for word, value in words.items() if word not in english and len(word) > _SHORT}
+
+
+@cache
+def _own_words(codes: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(word for code in codes for word in number_words(code))
+
+
 def _word_numbers(text: str, codes: tuple[str, ...]) -> list[Number]:
     tokens = list(_TOKEN.finditer(text))
-    words = {word: value for code in reversed(codes) for word, value in number_words(code).items()}
+    words = _all_words() | {word: value for code in reversed(codes) for word, value in number_words(code).items()}
     found, index = [], 0
     while index < len(tokens):
         for width in (5, 4, 3, 2, 1):
@@ -67,7 +85,11 @@ def numbers_in(text: str, codes: tuple[str, ...]) -> list[Number]:
     found = [Number(m.start(), m.end(), _digit_value(m.group()), word=False) for m in _DIGITS.finditer(text)]
     found += [n for n in _word_numbers(text, codes) if free_of((n.start, n.end), [(f.start, f.end) for f in found])]
     if has_cjk(text):
-        found += [Number(m.start(), m.end(), _han_value(m.group()), word=True) for m in _HAN.finditer(text)]
+        found += [
+            Number(m.start(), m.end(), _han_value(m.group()), word=True)
+            for m in _HAN.finditer(text)
+            if text[m.end() : m.end() + 2] != "分之"
+        ]
     return sorted(found, key=lambda n: n.start)
 
 
@@ -123,8 +145,8 @@ def _version(text: str, number: Number, codes: tuple[str, ...]) -> Mention | Non
     return None
 
 
-def _with_unit(text: str, number: Number, codes: tuple[str, ...]) -> Mention | None:
-    """The number with what follows it, if that is a unit."""
+def _with_unit(text: str, number: Number, codes: tuple[str, ...], limit: int) -> Mention | None:
+    """The number with what follows it, if that is a unit; nothing from `limit` on belongs to it."""
     rest = text[number.end :]
 
     def made(end: int, kind: str, value: float) -> Mention:
@@ -135,10 +157,12 @@ def _with_unit(text: str, number: Number, codes: tuple[str, ...]) -> Mention | N
             senses=(Sense(kind=kind, value=_whole(value)),),
         )
 
+    if text[: number.start].endswith(_PERCENT_OF):
+        return made(0, "threshold", round(number.value / 100, 6))
     if match := _percent_after(codes).match(rest):
         return made(match.end(), "threshold", round(number.value / 100, 6))
     for section in _SLOT_SECTIONS:
-        if match := _slot_unit(codes, section).match(rest):
+        if match := _slot_unit(codes, section).match(text[number.end : limit]):
             return made(match.end(), "count", number.value)
     for section, seconds in SECONDS.items():
         if match := _unit(codes, section).match(rest):
@@ -155,37 +179,36 @@ def _bare(text: str, number: Number, codes: tuple[str, ...]) -> Mention | None:
     near = any(terms(codes, section).search(before) for section in ("gate_word", "above", "accuracy", "error")) or terms(
         codes, "accuracy"
     ).search(after)
-    fraction = 0 < number.value < 1
+    fraction = _LIKELY_SHARE <= number.value < 1
     value = number.value if number.value <= 1 else number.value / 100
     senses = [Sense(kind="number", value=_whole(number.value))]
     if (near or fraction) and not number.word:
         senses.insert(0, Sense(kind="threshold", value=round(value, 6)))
-    if number.word and len(text) - (number.end - number.start) > _REST_MAX:
+    alone = len(text) - (number.end - number.start) <= _REST_MAX
+    told = number.value > 1 and text[number.start : number.end].replace("-", " ") in _own_words(codes)
+    if number.word and not (alone or told):
         return None
     return Mention(start=number.start, end=number.end, text=text[number.start : number.end], senses=tuple(senses))
 
 
 def _articles(text: str, codes: tuple[str, ...], taken: list[tuple[int, int]]) -> list[Mention]:
-    """'a slot', 'an hour', 'all free slots'."""
-    found: list[tuple[re.Match[str], str, JsonValue]] = []
-    one = terms(codes, "one").pattern
-    for kind, sections in (("count", _SLOT_SECTIONS), ("duration", tuple(SECONDS))):
-        for section in sections:
-            unit = terms(codes, section).pattern
-            for match in re.finditer(rf"(?:{one})\s+(?:{unit})", text):
-                found.append((match, kind, SECONDS.get(section, 1)))
-    for match in re.finditer(rf"{LEFT}half an hour{RIGHT}", text):
-        found.append((match, "duration", 1800))
-    free = terms(codes, "all_free").pattern
+    """'a slot', 'half an hour', 'all free slots': quantities without a number, the longest first."""
+    one, free = terms(codes, "one").pattern, terms(codes, "all_free").pattern
     units = "|".join(terms(codes, section).pattern for section in _SLOT_SECTIONS)
-    for match in re.finditer(rf"(?:{free})[\s]*(?:[^\s.,;]+\s+){{0,2}}?(?:{units})|{free}", text):
-        if re.search(units, match.group()):
-            found.append((match, "count", "free"))
-    return [
-        Mention(start=m.start(), end=m.end(), text=m.group(), senses=(Sense(kind=kind, value=value),))
-        for m, kind, value in found
-        if free_of(m.span(), taken)
+    forms: list[tuple[str, str, JsonValue]] = [
+        (terms(codes, "hour_and_half").pattern, "duration", 5400),
+        (terms(codes, "half_hour").pattern, "duration", 1800),
+        (rf"(?:{free})\s*(?:[^\s.,;]+\s+){{0,2}}?(?:{units})|{free}", "count", "free"),
+        *((rf"(?:{one})\s+(?:{terms(codes, s).pattern})", "duration", seconds) for s, seconds in SECONDS.items()),
+        (rf"(?:{one})\s+(?:{units})", "count", 1),
     ]
+    found: list[Mention] = []
+    for pattern, kind, value in forms:
+        for match in re.finditer(pattern, text):
+            fits = value != "free" or re.search(units, match.group())
+            if fits and free_of(match.span(), taken + [m.span for m in found]):
+                found.append(Mention(start=match.start(), end=match.end(), text=match.group(), senses=(Sense(kind=kind, value=value),)))
+    return found
 
 
 def _labelled(text: str, number: Number, codes: tuple[str, ...]) -> Mention | None:
@@ -224,11 +247,17 @@ def quantities_in(text: str, codes: tuple[str, ...], taken: list[tuple[int, int]
         for m in _SHORT_VERSION.finditer(text)
         if free_of(m.span(), taken)
     ]
-    for number in numbers_in(text, codes):
+    numbers = numbers_in(text, codes)
+    borders = sorted([n.start for n in numbers] + [start for start, _ in taken])
+    for number in numbers:
         if not free_of((number.start, number.end), taken + [m.span for m in found]):
             continue
+        limit = next((place for place in borders if place >= number.end), len(text))
         mention = (
-            _version(text, number, codes) or _labelled(text, number, codes) or _with_unit(text, number, codes) or _bare(text, number, codes)
+            _version(text, number, codes)
+            or _labelled(text, number, codes)
+            or _with_unit(text, number, codes, limit)
+            or _bare(text, number, codes)
         )
         if mention is not None:
             found.append(_as_error(text, mention, codes))
@@ -239,8 +268,8 @@ def quantities_in(text: str, codes: tuple[str, ...], taken: list[tuple[int, int]
             if free_of(m.span(), taken + [f.span for f in found])
         ]
     found += _articles(text, codes, taken + [m.span for m in found])
-    if answering and not any(m.sense(kind) for m in found for kind in ("count", "threshold", "duration", "version", "number")):
-        found += _plain_words(text, codes[:2])
+    if answering and not any(m.sense(kind) for m in found for kind in ("count", "threshold", "duration", "version")):
+        found += [m for m in _plain_words(text, codes[:2]) if free_of(m.span, [f.span for f in found])]
     return found
 
 

@@ -89,7 +89,7 @@ class Reader:
             found += [m for m in more if free_of(m.span, [f.span for f in found])]
         found = _drop_late(text, found)
         training = any("train" in action.concepts for action in actions)
-        verbs = [a.span for a in actions if len(a.text.split()) == 1]
+        verbs = [a for a in actions if len(a.text.split()) == 1]
         found += Finder(text, codes, found, verbs).run(training=training)
         return sorted(found, key=lambda m: m.start)
 
@@ -107,7 +107,8 @@ class Reader:
         ):
             busy = hidden + (named if kind != "condition" else [])
             busy = busy + [a.span for a in actions] if kind == "unsupported" else busy
-            marks += [_mark(kind, text, s) for s in _spans(terms(codes, section), text) if free_of(s, busy)]  # type: ignore[arg-type]
+            spoken = codes[:1] if kind == "metric" else codes
+            marks += [_mark(kind, text, s) for s in _spans(terms(spoken, section), text) if free_of(s, busy)]  # type: ignore[arg-type]
         marks += [_mark("time", text, s) for s in _spans(_CLOCK, text)]
         marks = [m for m in marks if m.kind != "condition" or not any(n.kind == "time" and overlaps(n.span, m.span) for n in marks)]
         actions = [a for a in actions if not any(h[0] <= a.start and a.end <= h[1] for h in _spans(_HARMLESS, text))]
@@ -223,7 +224,7 @@ def _slot_word(text: str, codes: tuple[str, ...]) -> Literal["gpu", "core", "slo
 
 def without_courtesy(text: str, codes: tuple[str, ...]) -> tuple[str, bool]:
     """The text after its opening courtesies, and whether there were any."""
-    polite = re.compile(rf"^(?:(?:{terms(codes, 'polite').pattern}|{terms(codes, 'greeting').pattern})[\s,!.:]*)+")
+    polite = re.compile(rf"^[^\w]*(?:(?:{terms(codes, 'polite').pattern}|{terms(codes, 'greeting').pattern})[\s,!.:]*)+")
     match = polite.match(text)
     return (text[match.end() :], True) if match else (text, False)
 

@@ -4,12 +4,43 @@ import re
 from functools import cache
 
 from agents.planning.languages import LANGUAGES, Language, terms
-from agents.planning.mentions import Mention, Sense, free_of
+from agents.planning.mentions import Action, Mention, Sense, free_of
 from agents.planning.text import WORD, compile_terms, fold
 
 _NAME = rf"[\"']?(?P<name>[{WORD}]+(?:[-_.][{WORD}]+)*)(?![{WORD}])[\"']?"
 _CJK_NAME = r"[「『\"']?(?P<name>[a-z0-9][a-z0-9_-]*)[」』\"']?"
-_LINKS = ("and", "und", "et", "y", "e", "en", "on", "with", "auf", "mit", "sur", "avec", "con", "com", "met", "if", "then", "please")
+_LINKS = (
+    "when",
+    "once",
+    "only",
+    "unless",
+    "provided",
+    "wenn",
+    "falls",
+    "sofern",
+    "si",
+    "s'il",
+    "se",
+    "als",
+    "and",
+    "und",
+    "et",
+    "y",
+    "e",
+    "en",
+    "on",
+    "with",
+    "auf",
+    "mit",
+    "sur",
+    "avec",
+    "con",
+    "com",
+    "met",
+    "if",
+    "then",
+    "please",
+)
 _END = rf"(?=\s*(?:$|[.,;:!?)])|\s+(?:{'|'.join(_LINKS)})(?![{WORD}]))"
 _WEAK_AS = frozenset({"as", "at", "behind", "under", "als", "como", "come", "как", "として", "en tant que", "on endpoint", "unter"})
 
@@ -78,13 +109,20 @@ def _on_pattern(codes: tuple[str, ...]) -> re.Pattern[str]:
 
 
 @cache
+def _object_pattern() -> re.Pattern[str]:
+    """'train digits': what stands right behind the verb and ends its clause."""
+    return re.compile(rf"\s+(?:(?:a|an|the|our|my|some)\s+)?{_NAME}{_END}")
+
+
+@cache
 def _name_patterns(codes: tuple[str, ...], section: str) -> tuple[tuple[bool, re.Pattern[str]], ...]:
     patterns = []
     for code in codes:
         for term in getattr(LANGUAGES[code], section):
             weak = fold(term) in {fold(w) for w in _WEAK_AS}
             body = compile_terms((term,)).pattern
-            patterns.append((weak, re.compile(rf"(?:{body})\s+(?:the\s+)?(?:endpoint\s+)?{_NAME}{_END if weak else ''}")))
+            end = _END if weak else ""
+            patterns.append((weak, re.compile(rf"(?:{body})\s+(?:the\s+)?(?:endpoint\s+)?{_NAME}{end}")))
     return tuple(patterns)
 
 
@@ -121,8 +159,10 @@ def unknown_ids(text: str, known: list[Mention]) -> list[Mention]:
 class Finder:
     """Collects unknown names of one text, leaving alone what is already linked."""
 
-    def __init__(self, text: str, codes: tuple[str, ...], known: list[Mention], verbs: list[tuple[int, int]]) -> None:
-        self.text, self.codes, self.verbs = text, codes, verbs
+    def __init__(self, text: str, codes: tuple[str, ...], known: list[Mention], verbs: list[Action]) -> None:
+        self.text, self.codes = text, codes
+        self.verbs = [verb.span for verb in verbs]
+        self.training = [verb.end for verb in verbs if "train" in verb.concepts]
         self.found: list[Mention] = []
         self.taken = [m.span for m in known]
         self.stop = stop_words(codes)
@@ -131,12 +171,14 @@ class Finder:
     def _has(self, kind: str) -> bool:
         return any(m.sense(kind) for m in self.known)
 
-    def look(self, pattern: re.Pattern[str], kind: str, *, ids_only: bool = False) -> None:
-        """Note each name that a pattern finds, unless it is a common word or taken."""
-        for match in pattern.finditer(self.text):
+    def look(self, pattern: re.Pattern[str], kind: str, *, ids_only: bool = False, place: int | None = None) -> None:
+        """Note each name that a pattern finds (or the one right at a place), unless it is a common word or taken."""
+        there = pattern.match(self.text, place) if place is not None else None
+        for match in pattern.finditer(self.text) if place is None else filter(None, [there]):
             name, span = match["name"], match.span("name")
             parts = re.split(r"[-_.]", name)
-            common = all(part in self.stop or part.isdigit() for part in parts)
+            given = kind in {"endpoint_name", "model_name"} and len(parts) > 1
+            common = not given and all(part in self.stop or part.isdigit() for part in parts)
             if common or not free_of(span, self.taken + self.verbs) or (ids_only and not re.search(r"[\d-]", name)):
                 continue
             self.found.append(Mention(start=span[0], end=span[1], text=name, senses=(Sense(kind=kind, value=name),)))
@@ -174,3 +216,5 @@ class Finder:
             for pattern in _subject_patterns(self.codes):
                 self.look(pattern, "unknown_dataset")
             self.look(_on_pattern(self.codes), "unknown_dataset")
+            for place in self.training:
+                self.look(_object_pattern(), "unknown_dataset", place=place)
