@@ -142,6 +142,17 @@ async def time_skipping() -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
+async def development_server() -> AsyncIterator[Client]:
+    """A client of the server that the stack starts, without a file."""
+    binary = Path(sys.executable).with_name("temporal")
+    environment = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(binary), data_converter=pydantic_data_converter, dev_server_log_level="error"
+    )
+    async with environment:
+        yield environment.client
+
+
+@asynccontextmanager
 async def working(client: Client, script: Script, queue: str, workflows: Sequence[type] = WORKFLOWS) -> AsyncIterator[Worker]:
     """A worker of the real workflows and the scripted activities."""
     worker = Worker(client, task_queue=queue, workflows=workflows, activities=script.activities(), workflow_runner=sandbox())

@@ -1,0 +1,111 @@
+"""The application over a real database, without Temporal; keys of two teams; and what belongs to the other team."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from temporalio.client import Client
+
+from api.app import build_app
+from api.deps import House
+from api.sessions import Sessions
+from factory_infra.database import utcnow
+from factory_infra.factory import Factory
+from factory_infra.iaas.jobs.models import JobSpec
+from factory_infra.iaas.leases.models import Lease, LeaseRequest
+from factory_infra.paas.catalog.models import CatalogEntry
+from factory_infra.paas.deployments.tables import EndpointRow
+from factory_infra.paas.registry.tables import RegistryVersion
+from factory_infra.paas.tenants.models import Role
+from factory_infra.records.models import NewEvent, PlanRecord, Thread
+from factory_infra.saas.metering.models import Attribution
+
+SECRET = "whisper"
+"""A word that is in everything of the other team."""
+DIGEST = "d" * 64
+
+
+@dataclass
+class Doors:
+    """The application's doors, and a key for each kind of caller."""
+
+    app: FastAPI
+    factory: Factory
+    http: httpx.AsyncClient
+    keys: dict[str, str]
+
+    async def ask(self, method: str, path: str, who: str | None = "user", **request: Any) -> httpx.Response:
+        """Send a request under the key of a viewer, user, approver, admin or stranger (of the other team), or without one."""
+        headers = {"authorization": f"Bearer {self.keys[who]}"} if who else {}
+        return await self.http.request(method, path, headers={**headers, **request.pop("headers", {})}, **request)
+
+
+async def open_doors(factory: Factory, temporal: Client) -> Doors:
+    """Build the application, two teams and their keys."""
+    await factory.tenants.create("vision", quota_slots=3, budget=Decimal(20))
+    await factory.tenants.create("language", quota_slots=3, budget=Decimal(20))
+    keys = {role.value: (await factory.tenants.issue_key("vision", role.value, role))[1] for role in list(Role)[:3]}
+    keys["stranger"] = (await factory.tenants.issue_key("language", "stranger", Role.APPROVER))[1]
+    keys["admin"] = (await factory.tenants.issue_key(None, "root", Role.ADMIN))[1]
+    app = build_app(factory.settings)
+    app.state.house = House(factory=factory, temporal=temporal, sessions=Sessions("s" * 64))
+    return Doors(app, factory, client_of(app), keys)
+
+
+def client_of(app: FastAPI, base_url: str = "http://127.0.0.1:8400") -> httpx.AsyncClient:
+    """A client that reaches the application without a socket."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url=base_url)
+
+
+async def furnish(factory: Factory, tenant: str = "language", word: str = SECRET) -> Lease:
+    """Give a team one of everything, each with a word in it; again changes nothing."""
+    now, name = utcnow(), tenant
+    await factory.records.create_thread(Thread(id=f"thread-{name}", tenant=tenant, created_by=word, title=word, created_at=now))
+    await factory.records.write_event(
+        NewEvent(key=f"{name}/1", tenant=tenant, thread_id=f"thread-{name}", kind="message.user", payload={"text": word})
+    )
+    await factory.records.save_plan(
+        PlanRecord(
+            id=f"plan-{name}",
+            tenant=tenant,
+            thread_id=f"thread-{name}",
+            digest=DIGEST,
+            state="proposed",
+            document={"title": word},
+            outcome={},
+            decided_by=None,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    asked = LeaseRequest(tenant=tenant, slots=1, purpose=word, plan_id=f"plan-{name}", key=name)
+    lease = await factory.leases.acquire(asked)
+    await factory.metering.reserve_lease(lease.id, "cpu", 3600, Attribution(tenant=tenant, plan_id=f"plan-{name}", agent=word))
+    entry = CatalogEntry(id=f"model/{name}/m/1", kind="model", tenant=tenant, name=word, description=word)
+    await factory.catalog.put(entry)
+    await factory.jobs.submit(JobSpec(id=f"job-{name}", tenant=tenant, name=word, argv=["/bin/echo", word]))
+    async with factory.database.transaction() as session:
+        await session.merge(
+            EndpointRow(
+                tenant=tenant, name="reader", model_name=word, version=1, previous=[], state="live", job_id="j", port=9, updated_at=now
+            )
+        )
+        await session.merge(
+            RegistryVersion(
+                key=f"{name}/1",
+                tenant=tenant,
+                model_name=word,
+                version=1,
+                run_id="r",
+                dataset="digits",
+                dataset_digest="d",
+                algorithm="a",
+                metrics={},
+                archived=False,
+                created_at=now,
+                run_url="",
+            )
+        )
+    return lease

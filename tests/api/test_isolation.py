@@ -1,0 +1,121 @@
+"""No door shows one team that anything of another team exists. Every route has a row here, or the first test fails."""
+
+import pytest
+
+from factory_infra.factory import Factory
+from tests.api.house import DIGEST, SECRET, Doors, furnish
+
+pytestmark = pytest.mark.stack
+
+Row = tuple[str, str, int, object]
+EMPTY = 200
+
+MATRIX: list[Row] = [
+    # what a caller of team vision with the role of an approver gets who asks for the other team's
+    ("POST /v1/threads", "/v1/threads", 404, {"tenant": "language"}),
+    ("GET /v1/threads", "/v1/threads", EMPTY, None),
+    ("GET /v1/threads/{thread_id}", "/v1/threads/thread-language", 404, None),
+    ("POST /v1/threads/{thread_id}/messages", "/v1/threads/thread-language/messages", 404, {"text": "hello"}),
+    ("GET /v1/threads/{thread_id}/events", "/v1/threads/thread-language/events", 404, None),
+    ("GET /v1/plans", "/v1/plans", EMPTY, None),
+    ("GET /v1/plans", "/v1/plans?tenant=language", 404, None),
+    ("GET /v1/plans/{plan_id}", "/v1/plans/plan-language", 404, None),
+    ("POST /v1/plans/{plan_id}/approve", "/v1/plans/plan-language/approve", 404, {"digest": DIGEST}),
+    ("POST /v1/plans/{plan_id}/refuse", "/v1/plans/plan-language/refuse", 404, {}),
+    ("POST /v1/plans/{plan_id}/cancel", "/v1/plans/plan-language/cancel", 404, {}),
+    ("GET /v1/me", "/v1/me", EMPTY, None),
+    ("POST /v1/session", "/v1/session", 401, {"key": "ls_000000000000_" + "a" * 43}),
+    ("DELETE /v1/session", "/v1/session", 204, None),
+    ("GET /v1/tenants", "/v1/tenants", EMPTY, None),
+    ("POST /v1/tenants", "/v1/tenants", 403, {"name": "language", "quota_slots": 1}),
+    ("GET /v1/tenants/{tenant}", "/v1/tenants/language", 404, None),
+    ("PATCH /v1/tenants/{tenant}", "/v1/tenants/language", 403, {"quota_slots": 0}),
+    ("POST /v1/tenants/{tenant}/keys", "/v1/tenants/language/keys", 403, {"name": "k"}),
+    ("GET /v1/keys", "/v1/keys", 403, None),
+    ("DELETE /v1/keys/{key_id}", "/v1/keys/000000000000", 403, None),
+    ("GET /v1/accelerators", "/v1/accelerators", EMPTY, None),
+    ("GET /v1/leases", "/v1/leases?active=false", EMPTY, None),
+    ("GET /v1/leases", "/v1/leases?tenant=language", 404, None),
+    ("GET /v1/jobs", "/v1/jobs", EMPTY, None),
+    ("GET /v1/jobs", "/v1/jobs?tenant=language", 404, None),
+    ("GET /v1/jobs/{job_id}", "/v1/jobs/job-language", 404, None),
+    ("GET /v1/jobs/{job_id}/logs", "/v1/jobs/job-language/logs", 404, None),
+    ("POST /v1/jobs/{job_id}/cancel", "/v1/jobs/job-language/cancel", 404, None),
+    ("GET /v1/registry/versions", "/v1/registry/versions", EMPTY, None),
+    ("GET /v1/registry/versions", "/v1/registry/versions?tenant=language", 404, None),
+    ("GET /v1/catalog", "/v1/catalog?q=anything&tenant=language", 404, None),
+    ("GET /v1/catalog/{entry_id}", "/v1/catalog/model/language/m/1", 404, None),
+    ("GET /v1/catalog/{entry_id}", "/v1/catalog/model/language/m/1?tenant=language", 404, None),
+    ("GET /v1/ledger", "/v1/ledger", EMPTY, None),
+    ("GET /v1/ledger", "/v1/ledger?plan_id=plan-language", EMPTY, None),
+    ("GET /v1/ledger", "/v1/ledger?tenant=language", 404, None),
+    ("GET /v1/cost", "/v1/cost?plan_id=plan-language", EMPTY, None),
+    ("GET /v1/cost", "/v1/cost?tenant=language", 404, None),
+    ("GET /v1/reconciliation", "/v1/reconciliation", 403, None),
+    ("GET /v1/endpoints", "/v1/endpoints", EMPTY, None),
+    ("GET /v1/endpoints", "/v1/endpoints?tenant=language", 404, None),
+    ("GET /v1/endpoints/{tenant}/{name}", "/v1/endpoints/language/reader", 404, None),
+    ("GET /v1/endpoints/{tenant}/{name}", "/v1/endpoints/vision/reader", 404, None),
+    ("POST /v1/endpoints/{tenant}/{name}/predict", "/v1/endpoints/language/reader/predict", 404, {"rows": [[1.0]]}),
+    ("GET /v1/links", "/v1/links", EMPTY, None),
+    ("GET /v1/metrics", "/v1/metrics", EMPTY, None),
+]
+WITHOUT_TEAMS = {"GET /v1/health"}
+"""Routes that know no team."""
+UNLISTED = {"GET /v1/metrics"}
+"""Routes that the OpenAPI document leaves out."""
+
+
+def routes(doors: Doors) -> set[str]:
+    paths = doors.app.openapi()["paths"]
+    return {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods} | UNLISTED
+
+
+async def test_every_route_has_a_row(doors: Doors) -> None:
+    assert routes(doors) - WITHOUT_TEAMS == {row[0] for row in MATRIX}
+
+
+async def test_nothing_of_another_team_is_seen_or_changed(doors: Doors) -> None:
+    await furnish(doors.factory)
+    before = await state(doors.factory)
+    wrong = []
+    for route, path, status, body in MATRIX:
+        answer = await doors.ask(route.partition(" ")[0], path, "approver", json=body)
+        seen = answer.text.lower().replace(path.lower(), "")
+        if answer.status_code != status or SECRET in seen or (status == EMPTY and "language" in seen):
+            wrong.append((route, path, answer.status_code, answer.text[:200]))
+    assert wrong == []
+    assert await state(doors.factory) == before
+
+
+async def test_absent_and_foreign_are_answered_alike(doors: Doors) -> None:
+    await furnish(doors.factory)
+    for route, path, status, body in MATRIX:
+        if status != 404 or "language" not in path:
+            continue
+        told = []
+        for asked in (path, path.replace("language", "elsewhere")):
+            answer = await doors.ask(route.partition(" ")[0], asked, "approver", json=body)
+            told.append((answer.status_code, answer.text.replace("elsewhere", "language")))
+        assert told[0] == told[1], path
+
+
+async def test_control_the_other_team_and_an_administrator_see_it(doors: Doors) -> None:
+    await furnish(doors.factory)
+    for who in ("stranger", "admin"):
+        blind = []
+        for route, path, status, _ in MATRIX:
+            if not route.startswith("GET") or status not in {EMPTY, 404} or "q=" in path or "language" not in path:
+                continue
+            answer = await doors.ask("GET", path, who)
+            if answer.status_code != 200 or not answer.text.strip("[] \n"):
+                blind.append((who, path, answer.status_code, answer.text[:200]))
+        assert blind == []
+
+
+async def state(factory: Factory) -> list[object]:
+    """What another team's caller must not change."""
+    plan = await factory.records.plan("plan-language", None)
+    job = await factory.jobs.get("job-language", "language")
+    events = await factory.records.read_events("thread-language")
+    return [plan, job.state.final, events, await factory.tenants.get("language"), await factory.leases.list("language")]
