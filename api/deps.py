@@ -10,6 +10,7 @@ from api.sessions import COOKIE, Sessions
 from factory_infra.errors import Forbidden, NotFound, Unauthenticated
 from factory_infra.factory import Factory
 from factory_infra.paas.tenants.models import Principal, Role
+from workflows.names import TASK_QUEUE
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class House:
     factory: Factory
     temporal: Client
     sessions: Sessions
+    task_queue: str = TASK_QUEUE
 
 
 def house(request: Request) -> House:

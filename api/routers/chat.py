@@ -5,10 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
-from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.client import WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
 
-from api.deps import HouseDep, PageDep, PrincipalDep, UserDep, scope
+from api.deps import House, HouseDep, PageDep, PrincipalDep, UserDep, scope
 from api.schemas.chat import NewMessage, NewThread
 from api.stream import event_stream
 from factory_infra.database import utcnow
@@ -17,7 +17,6 @@ from factory_infra.paas.tenants.models import Principal
 from factory_infra.records.models import Event, Thread
 from workflows.definitions.thread import ThreadWorkflow
 from workflows.messages import Accepted, ThreadInput, UserMessage, Who
-from workflows.names import TASK_QUEUE
 
 router = APIRouter(prefix="/v1/threads", tags=["chat"])
 
@@ -61,20 +60,22 @@ async def send_message(thread_id: str, body: NewMessage, asker: UserDep, held: H
     if thread.tenant is not None:
         asks_for.tenant = thread.tenant
     message = UserMessage(id=body.message_id or uuid.uuid4().hex, text=body.text, who=asks_for)
-    return await deliver(held.temporal, thread, message)
+    return await deliver(held, thread, message)
 
 
-async def deliver(temporal: Client, thread: Thread, message: UserMessage) -> Accepted:
+async def deliver(held: House, thread: Thread, message: UserMessage) -> Accepted:
     """Send an update to the thread's workflow, which starts with its first message; the update's id is the message's."""
     start = WithStartWorkflowOperation(
         ThreadWorkflow.run,
         ThreadInput(thread_id=thread.id, tenant=thread.tenant),
         id=thread.id,
-        task_queue=TASK_QUEUE,
+        task_queue=held.task_queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         static_summary="chat thread",
     )
-    return await temporal.execute_update_with_start_workflow(ThreadWorkflow.send, message, id=message.id, start_workflow_operation=start)
+    return await held.temporal.execute_update_with_start_workflow(
+        ThreadWorkflow.send, message, id=message.id, start_workflow_operation=start
+    )
 
 
 def position(after: Annotated[int, Query(ge=0)] = 0, last_event_id: Annotated[int | None, Header(ge=0)] = None) -> int:
