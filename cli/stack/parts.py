@@ -187,6 +187,7 @@ class LocalParts:
     def _own_environment(self) -> dict[str, str]:
         addresses = {
             "HOME": str(self._settings.home),
+            "MODEL": self._settings.model,
             "DATABASE_URL": self._database_url,
             "TEMPORAL_ADDRESS": self.temporal_address,
             "TEMPORAL_UI_URL": self.temporal_ui_url,
