@@ -94,5 +94,4 @@ async def serve(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
     asyncio.run(serve(Settings()))

@@ -165,7 +165,8 @@ class LocalParts:
         return Part(
             name="worker",
             command=[sys.executable, "-m", "workflows.worker"],
-            environment=self._own_environment(),
+            # Read when langgraph is imported: stored state may name no class that is not on its list.
+            environment={**self._own_environment(), "LANGGRAPH_STRICT_MSGPACK": "true"},
             health=ready_file(self._settings.run_dir / "worker.ready"),
             needs=("schema", "temporal", "chroma"),
             after_stop=lambda: stop_jobs(self._settings.jobs_dir),
