@@ -8,7 +8,7 @@ from agents.planning.interface import Draft, Facts, ModelQuestion, Outcome, Pend
 from agents.planning.languages import terms
 from agents.planning.mentions import Understood
 from agents.planning.playbook import Playbook
-from agents.planning.prompts import NOW, WHICH, now_question, system_prompt, which_question
+from agents.planning.prompts import NOW, REMARK, WHICH, now_question, system_prompt, which_question
 from agents.planning.rank import Similarity, masked, score
 from agents.planning.turns import CONFIRM, follow, small_talk
 from agents.planning.understand import Reader, without_courtesy
@@ -81,7 +81,8 @@ class PlaybookPlanner:
         close = [name for name in order if scores[order[0]] - scores[name] <= TIE and self._fits(name, turn, understood, facts)][:3]
         if len(close) > 1 and (understood.asked or understood.things) and not understood.forbidden:
             found.append(which_question(self._system, turn.text, close))
-        if self._playbooks[order[0]].effectful and understood.asked and self._doubt(understood):
+        top = self._playbooks[order[0]]
+        if top.effectful and understood.asked and self._doubt(understood) and not self._held_by_code(top.name, understood):
             found.append(now_question(self._system, turn.text))
         return found
 
@@ -91,12 +92,15 @@ class PlaybookPlanner:
 
     def _doubt(self, understood: Understood) -> bool:
         """Whether it is not plain that the effect is asked for now."""
-        if understood.hypothetical:
-            return False
         _, polite = without_courtesy(understood.text, understood.codes)
         polite = polite or terms(understood.codes, "polite").search(understood.text) is not None
         ordered = any(opens_clause(understood, action) for action in understood.actions)
         return understood.past or (understood.question and not polite) or not (polite or ordered)
+
+    def _held_by_code(self, name: str, understood: Understood) -> bool:
+        """Whether code alone asks first: a small model's 'command' is not trusted to lift that, its 'remark' may add to it."""
+        destroys = any(step.effect is Effect.DESTRUCTIVE for step in self._playbooks[name].steps)
+        return understood.hypothetical or (self._doubt(understood) and (understood.question or understood.past or destroys))
 
     def _fresh(self, ranking: Ranking, understood: Understood, answers: dict[str, str], facts: Facts) -> Outcome:
         order = list(ranking.candidates)
@@ -146,9 +150,7 @@ class PlaybookPlanner:
         outcome = attempt.outcome
         if not isinstance(outcome, Draft) or not self._playbooks[attempt.name].effectful:
             return outcome
-        destroys = any(step.effect is Effect.DESTRUCTIVE for step in outcome.steps)
-        unsure = self._doubt(understood) and (understood.question or understood.past or destroys)
-        held = understood.hypothetical or answers.get(NOW) == "no" or (unsure and NOW not in answers)
+        held = self._held_by_code(attempt.name, understood) or answers.get(NOW) == REMARK
         if not held:
             return outcome
         pending = Pending(playbook=attempt.name, slots=outcome.slots, asked=CONFIRM, request=turn.text)

@@ -4,6 +4,21 @@ from agents.planning.interface import ModelQuestion
 from agents.planning.playbook import Playbook
 
 WHICH, NOW = "which", "now"
+COMMAND, REMARK = "command", "remark"
+EXAMPLES = (
+    ("Train a digits classifier and deploy it", COMMAND),
+    ("What would happen if we retired the endpoint?", REMARK),
+    ("The lease ought to be released at once", COMMAND),
+    ("We trained it yesterday and released the lease", REMARK),
+    ("Roll the endpoint back, it is broken", COMMAND),
+    ("By no means should anyone cancel that job", REMARK),
+    ("Could you free the slots we hold?", COMMAND),
+    ("Alice cancelled the training last week", REMARK),
+    ("Two slots are needed for the team right now", COMMAND),
+    ("He said that the model must go live", REMARK),
+    ("The old service has to go, take it away", COMMAND),
+    ("I would advise against deploying it", REMARK),
+)
 _TEXT_MAX = 600
 
 
@@ -17,13 +32,9 @@ def system_prompt(playbooks: list[Playbook]) -> str:
             "The playbooks:",
             *lines,
             "Question 'which': the playbook that does what the request asks, no more and no less.",
-            "Question 'now': yes if the user asks that it be done now; "
-            "no if the user only asks about it, wonders, tells what happened, or forbids it.",
-            "Request: Please train a digits classifier and deploy it. | now | yes",
-            "Request: What would happen if we retired the endpoint? | now | no",
-            "Request: We trained it yesterday and released the lease. | now | no",
-            "Request: By no means should anyone cancel that job. | now | no",
-            "Request: Could you free the slots we hold? | now | yes",
+            "Question 'kind': command if the sender wants it done; remark if it is a question, a wonder, "
+            "a report of what happened or of what others said, or a prohibition.",
+            *(f"Request: {text} | kind: {kind}" for text, kind in EXAMPLES),
         ]
     )
 
@@ -34,5 +45,5 @@ def which_question(system: str, text: str, names: list[str]) -> ModelQuestion:
 
 
 def now_question(system: str, text: str) -> ModelQuestion:
-    """Whether it is asked to be done."""
-    return ModelQuestion(id=NOW, system=system, user=f"Request: {text[:_TEXT_MAX]} | now | choices: yes, no", choices=["yes", "no"])
+    """Whether it is asked to be done. A small model leans to 'yes' and 'no' as words, less so to these."""
+    return ModelQuestion(id=NOW, system=system, user=f"Request: {text[:_TEXT_MAX]} | kind:", choices=[COMMAND, REMARK])

@@ -211,17 +211,20 @@ class TestParts:
         draft = await say(PlaybookPlanner(PLAYBOOKS, embeddings), TRAIN_AND_DEPLOY[0], facts())
         assert isinstance(draft, Draft) and draft.playbook == "train-and-deploy"
 
-    async def test_the_model_decides_whether_it_is_asked_now(self, planner: PlaybookPlanner) -> None:
-        text, state = "flowers-api must be retired, said Bob", facts()
+    async def test_the_model_may_hold_a_plan_back_and_never_lifts_what_code_holds(self, planner: PlaybookPlanner) -> None:
+        text, state = "A wine model has to be trained on two slots", facts()
         ranking = await planner.rank(Turn(text=text), state)
         assert [question.id for question in ranking.questions] == ["now"]
-        assert isinstance(planner.settle(ranking, {"now": "no"}, state), Question)
-        assert changes(planner.settle(ranking, {"now": "yes"}, state))
-        assert isinstance(planner.settle(ranking, {}, state), Question)
+        assert isinstance(planner.settle(ranking, {"now": "remark"}, state), Question)
+        assert changes(planner.settle(ranking, {"now": "command"}, state))
+        unaided = planner.settle(ranking, {}, state)
+        assert isinstance(unaided, Draft) and "Answered without a model." in unaided.notes
+        held = await planner.rank(Turn(text="flowers-api must be retired, said Bob"), state)
+        assert not changes(planner.settle(held, {"now": "command"}, state))
 
     async def test_the_system_prompt_is_the_same_for_every_request(self, planner: PlaybookPlanner) -> None:
         prompts = set()
-        for text in ("flowers-api must be retired, said Bob", "did we train a digits model?"):
+        for text in ("A wine model has to be trained on two slots", "flowers has to be trained with an svm"):
             prompts |= {question.system for question in (await planner.rank(Turn(text=text), facts())).questions}
         assert len(prompts) == 1
 
