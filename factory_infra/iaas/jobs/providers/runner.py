@@ -91,6 +91,7 @@ class Runner:
         self._oom_kills = oom_kills()
         self._status: int | None = None
         self._child = 0
+        self._process: subprocess.Popen[bytes] | None = None
 
     def run(self) -> None:
         """Start, watch, end the tree, record."""
@@ -140,6 +141,7 @@ class Runner:
                 )
             except (OSError, subprocess.SubprocessError) as error:
                 return str(error)
+        self._process = process  # kept: a Popen that is collected reaps its child, and the exit status would be lost to us
         self._child = process.pid
         return None
 

@@ -310,3 +310,11 @@ async def test_the_specification_is_private_and_leaves_out_the_inputs(jobs: Loca
     spec = folder_of(tmp_path) / "spec.json"
     assert spec.stat().st_mode & 0o777 == 0o600 and "s3cret" not in spec.read_text()
     assert await jobs.result("job-1", TENANT, ".token") is None
+
+
+async def test_jobs_that_end_at_once_are_seen_to_end(jobs: LocalJobs) -> None:
+    names = [f"job-{number}" for number in range(20)]
+    for name in names:
+        await jobs.submit(JobSpec(id=name, tenant=TENANT, name="quick", argv=["/bin/true"]))
+    states = [(await ended(jobs, name)).state for name in names]
+    assert set(states) == {JobState.SUCCEEDED}

@@ -47,7 +47,8 @@ class TestAcquire:
 
     async def test_slots_are_never_granted_twice(self, leases: Leases) -> None:
         granted = await asyncio.gather(
-            *(leases.acquire(asking(1, tenant=("vision", "language")[index % 2], key=f"k{index}")) for index in range(20)), return_exceptions=True
+            *(leases.acquire(asking(1, tenant=("vision", "language")[index % 2], key=f"k{index}")) for index in range(20)),
+            return_exceptions=True,
         )
         held = [slot for each in granted if not isinstance(each, BaseException) for slot in each.slots]
         assert sorted(held) == [0, 1, 2, 3]
