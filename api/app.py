@@ -35,7 +35,7 @@ def build_app(settings: Settings) -> FastAPI:
         yield
         await built.close()
 
-    app = FastAPI(title="Lineshaft", version="0.1.0", lifespan=lifespan, redoc_url=None)
+    app = FastAPI(title="Lineshaft", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
     errors.install(app)
     for each in (chat, plans, tenants, factory, endpoints, system):
         app.include_router(each.router)

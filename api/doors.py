@@ -12,7 +12,6 @@ CONTENT_POLICY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "content-security-policy": CONTENT_POLICY}
-DOCS = ("/docs", "/openapi.json")
 
 
 class SizeLimit:
@@ -67,7 +66,7 @@ class SecurityHeaders:
         """Pass the request on and complete the response's headers."""
 
         async def complete(message: Message) -> None:
-            if message["type"] == "http.response.start" and not scope["path"].startswith(DOCS):
+            if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)

@@ -45,16 +45,16 @@ async def on_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
-    return problem(422, InvalidInput.code, f"{field}: {first['msg']}.", "Correct the field; /docs shows the form.")
+    return problem(422, InvalidInput.code, f"{field}: {first['msg']}.", "Correct the field; /openapi.json has the form.")
 
 
 async def on_http(request: Request, error: Exception) -> JSONResponse:
     """Give the framework's own refusals the same form."""
     assert isinstance(error, HTTPException)  # noqa: S101
     if error.status_code == 400:
-        return problem(422, InvalidInput.code, "The body cannot be read.", "Send JSON of the form that /docs shows.")
+        return problem(422, InvalidInput.code, "The body cannot be read.", "Send JSON of the form in /openapi.json.")
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    return problem(error.status_code, code, str(error.detail), "See /docs for the routes.")
+    return problem(error.status_code, code, str(error.detail), "See /openapi.json for the routes.")
 
 
 async def on_update(request: Request, error: Exception) -> JSONResponse:
@@ -83,7 +83,7 @@ async def on_database(request: Request, error: Exception) -> JSONResponse:
 
 async def on_value(request: Request, error: Exception) -> JSONResponse:
     """A name or a number that no row can have: the database refuses it before it looks."""
-    return problem(422, InvalidInput.code, "A name or a number in the request cannot be.", "Correct it; /docs shows the form.")
+    return problem(422, InvalidInput.code, "A name or a number in the request cannot be.", "Correct it; /openapi.json has the form.")
 
 
 async def on_fault(request: Request, error: Exception) -> JSONResponse:

@@ -33,7 +33,7 @@ class LineshaftError(Exception):
 
     code: ClassVar[str] = "internal"
     http_status: ClassVar[int] = 500
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
     def __init__(self, reason: str, *, remedy: str = "", code: str | None = None) -> None:
         super().__init__(reason)

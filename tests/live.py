@@ -50,9 +50,9 @@ class LiveStack:
 
     @property
     def temporal_address(self) -> str:
-        """Where Temporal's own command connects: the port before its page's."""
-        url = next(part.url for part in self.state().parts if part.name == "temporal")
-        return f"127.0.0.1:{int(url.rsplit(':', 1)[1]) - 1000}"
+        """Where Temporal's own command connects, from the server's command line."""
+        command = psutil.Process(self.pid("temporal")).cmdline()
+        return f"127.0.0.1:{command[command.index('--port') + 1]}"
 
     def client(self) -> ApiClient:
         """A client with the administrator's key."""

@@ -6,12 +6,14 @@ import signal
 from datetime import timedelta
 
 import structlog
+from sqlalchemy.exc import OperationalError
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 from agents.graph import dispatch
 from agents.planning.planner import PlaybookPlanner
 from agents.planning.playbook import load_playbooks
+from factory_infra.errors import LineshaftError
 from factory_infra.factory import Factory, connect
 from factory_infra.settings import Settings
 from workflows import graphs
@@ -28,6 +30,7 @@ from workflows.seed import seed
 from workflows.temporal import connect_temporal
 
 BEAT_SECONDS = 2.0
+BOOKS_SECONDS = 30.0
 WORKFLOWS = (ThreadWorkflow, PlanWorkflow, JobWorkflow)
 log = structlog.get_logger("worker")
 
@@ -77,6 +80,19 @@ async def tell_alive(settings: Settings) -> None:
         await asyncio.sleep(BEAT_SECONDS)
 
 
+async def keep_books(factory: Factory) -> None:
+    """Compare the inventory with the ledger now and then: leases whose term ran out are settled, strays are told."""
+    while True:
+        try:
+            found = await factory.metering.reconcile()
+        except (LineshaftError, OperationalError) as error:
+            log.warning("books not compared", error=type(error).__name__)
+        else:
+            if not found.equal or found.settled_late:
+                log.warning("books", **found.model_dump())
+        await asyncio.sleep(BOOKS_SECONDS)
+
+
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
     factory = connect(settings)
@@ -86,10 +102,11 @@ async def serve(settings: Settings) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
     async with build_worker(client, factory):
-        alive = asyncio.create_task(tell_alive(settings))
+        beside = [asyncio.create_task(tell_alive(settings)), asyncio.create_task(keep_books(factory))]
         log.info("worker ready", task_queue=TASK_QUEUE, model=settings.model)
         await stop.wait()
-        alive.cancel()
+        for task in beside:
+            task.cancel()
     await factory.close()
 
 

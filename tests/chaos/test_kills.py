@@ -39,6 +39,11 @@ def started(tool: str) -> Trigger:
     return lambda event: event["kind"] == "step.started" and isinstance(event["payload"], dict) and event["payload"]["tool"] == tool
 
 
+def training_step(event: JsonObject) -> bool:
+    """Whether the event is of the training step."""
+    return isinstance(event["payload"], dict) and event["payload"].get("step") == "train"
+
+
 def training(event: JsonObject) -> bool:
     """When the training job tells of its progress for the first time: its process runs."""
     return event["kind"] == "step.progress"
@@ -121,6 +126,28 @@ def unprotected(tmp_path: Path) -> Iterator[LiveStack]:
 )
 def test_a_kill_loses_and_doubles_nothing(stack: LiveStack, part: str, when: Trigger) -> None:
     count = play(stack, part, when)
+    assert count.once, count
+
+
+def test_down_and_up_while_training_ends_the_plan(stack: LiveStack) -> None:
+    """`down` ends the job's processes; after `up` the plan goes on with the same job under the same key."""
+    with stack.client() as client:
+        client.post("/v1/tenants", {"name": "vision", "quota_slots": 2, "budget": "5"})
+        conversation = Conversation(client, "vision")
+        turn = conversation.say(REQUEST)
+        assert turn.plan is not None
+        conversation.approve(turn)
+        next(
+            event
+            for event in client.events(conversation.thread_id, 0, seconds_max=60)
+            if event["kind"] == "step.started" and training_step(event)
+        )
+    stack.stop()
+    stack.start()
+    with stack.client() as client:
+        resumed = Conversation(client, thread_id=conversation.thread_id)
+        end = resumed.until_ended(turn.plan.id, seconds_max=240)
+        count = counted(client, turn.plan.id, conversation.thread_id, end["state"])
     assert count.once, count
 
 

@@ -43,10 +43,8 @@ class TestTheLine:
     def test_a_gate_that_is_not_beaten_leaves_the_old_version_live(self, client: ApiClient) -> None:
         before = client.get_list("/v1/endpoints", tenant="vision")
         conversation = Conversation(client, "vision")
-        turn = conversation.say("Train a wine classifier for team vision on one slot and put it live if it beats 100 percent.")
-        if turn.plan is None:  # "never satisfiable" may be said at once
-            assert turn.payloads("refusal") or turn.payloads("question")
-            return
+        turn = conversation.say("Train a digit classifier for team vision on one slot and put it live if it beats 99.9 percent.")
+        assert turn.plan is not None
         conversation.approve(turn)
         assert conversation.until_ended(turn.plan.id)["state"] == "gated"
         assert client.get_list("/v1/endpoints", tenant="vision") == before

@@ -1,23 +1,34 @@
 """What every activity needs: the factory, the key of its effect, and the translation of errors."""
 
+import asyncio
+import errno
 import functools
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
-from factory_infra.errors import LineshaftError
+import httpx
+import structlog
+from sqlalchemy.exc import OperationalError
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from factory_infra.errors import LineshaftError, StorageFull, Unavailable
 from factory_infra.factory import Factory
 from tools.spec import ToolContext
 from tools.toolbox import AnyTool
 from workflows.failures import to_application_error
 from workflows.messages import StepCall
 
+FAULT_ATTEMPTS_MAX = 3
+log = structlog.get_logger("activities")
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def translated(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Raise our errors as Temporal's, with code, reason and remedy."""
+    """Raise every error as Temporal's, with code, reason and remedy: this is the edge where none may pass unnamed."""
 
     @functools.wraps(method)
     async def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -25,8 +36,34 @@ def translated(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             return await method(*args, **kwargs)
         except LineshaftError as error:
             raise to_application_error(error) from error
+        except (OperationalError, httpx.TransportError) as error:
+            away = Unavailable(f"A part does not answer ({type(error).__name__}).", remedy="See 'lineshaft status'; it is tried again.")
+            raise to_application_error(away) from error
+        except OSError as error:
+            raise to_application_error(storage_error(error)) from error
+        except (ApplicationError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            attempt = activity.info().attempt if activity.in_activity() else FAULT_ATTEMPTS_MAX
+            log.exception("fault in an activity", activity=method.__qualname__, attempt=attempt)
+            raise to_application_error(Fault(type(error).__name__, last=attempt >= FAULT_ATTEMPTS_MAX)) from error
 
     return wrapped
+
+
+class Fault(LineshaftError):
+    """A fault of ours: tried a few times, then told as such."""
+
+    def __init__(self, kind: str, *, last: bool) -> None:
+        super().__init__(f"Something went wrong inside ({kind}).", remedy="See 'lineshaft logs worker' and report it.")
+        self.retryable = not last
+
+
+def storage_error(error: OSError) -> LineshaftError:
+    """A full disk is told as such; any other refusal of the system may pass."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StorageFull("No space is left on the device.", remedy="Free some space and ask again.")
+    return Unavailable(f"The system refused ({error.strerror or type(error).__name__}).", remedy="It is tried again.")
 
 
 def effect_key(factory: Factory, key: str) -> str:

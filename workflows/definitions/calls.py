@@ -8,8 +8,9 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from workflows.messages import JsonObject
 
+# A part that is away for ten minutes is waited for; what cannot succeed is not tried again at all.
 RETRY = RetryPolicy(
-    initial_interval=timedelta(milliseconds=500), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=15), maximum_attempts=12
+    initial_interval=timedelta(milliseconds=500), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=15), maximum_attempts=45
 )
 HEARTBEAT = timedelta(seconds=8)
 """A worker that dies is noticed after this long: every activity that lasts beats more often."""
