@@ -69,7 +69,8 @@ def _mark_used(playbook: Playbook, understood: Understood, filled: Filled, mark:
     if mark.kind == "condition":
         return _condition_used(playbook, understood, filled, mark)
     if mark.kind == "all":
-        return any(playbook.slots[name].existing for name in filled.missing)
+        forbidden = any(a.negated and 0 <= mark.start - a.end < _WAIT_REACH for a in understood.actions)
+        return forbidden or any(playbook.slots[name].existing for name in filled.missing)
     if mark.kind == "negation":
         gate = terms(understood.codes, "gate_word")
         return "threshold" in filled.values and (gate.search(rest[:30]) is not None or gate.search(before[-30:]) is not None)

@@ -100,7 +100,8 @@ class PlaybookPlanner:
     def _held_by_code(self, name: str, understood: Understood) -> bool:
         """Whether code alone asks first: a small model's 'command' is not trusted to lift that, its 'remark' may add to it."""
         destroys = any(step.effect is Effect.DESTRUCTIVE for step in self._playbooks[name].steps)
-        return understood.hypothetical or (self._doubt(understood) and (understood.question or understood.past or destroys))
+        wordless = not understood.asked & set(self._playbooks[name].does)
+        return understood.hypothetical or (self._doubt(understood) and (understood.question or understood.past or destroys or wordless))
 
     def _fresh(self, ranking: Ranking, understood: Understood, answers: dict[str, str], facts: Facts) -> Outcome:
         order = list(ranking.candidates)
@@ -123,9 +124,16 @@ class PlaybookPlanner:
         playbook = self._playbooks[top]
         if understood.asked & set(playbook.does):
             return True
-        if understood.things & set(playbook.about) and not playbook.effectful:
+        if understood.things & set(playbook.about) and (not playbook.effectful or self._says_all(playbook, understood)):
             return True
         return float(similar.get(top, 0.0)) >= SURE_WITHOUT_CUE and bool(understood.mentions or understood.things)
+
+    @staticmethod
+    def _says_all(playbook: Playbook, understood: Understood) -> bool:
+        """'2 slots for 3 hours': no verb, but all that is needed, and nothing that would be destroyed."""
+        needed = [spec.type for spec in playbook.slots.values() if spec.required]
+        destroys = any(step.effect is Effect.DESTRUCTIVE for step in playbook.steps)
+        return bool(needed) and not destroys and all(understood.of_kind(kind) for kind in needed) and not understood.forbidden
 
     def _best(self, order: list[str], turn: Turn, understood: Understood, facts: Facts) -> Attempt:
         """The first candidate that uses every word that matters; else the one that drops the least, which asks."""

@@ -125,6 +125,8 @@ def _names(playbook: Playbook, understood: Understood) -> float:
 def _mood(playbook: Playbook, understood: Understood) -> float:
     if understood.hypothetical:
         return 0.0 if playbook.effectful else -0.6
+    if not understood.asked and not understood.of_kind("count"):
+        return -0.4 if playbook.effectful else 0.1
     if not understood.question:
         return 0.0
     return -0.35 if playbook.effectful else 0.35

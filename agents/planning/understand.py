@@ -23,7 +23,7 @@ _HARMLESS = re.compile(
                 r"(?:do not|don't) (?:forget|hesitate) to",
                 r"vergiss nicht|n'oublie pas|no olvides|non dimenticare|nao esqueca|niet vergeten|не забудь",
                 r"no longer (?:need|want|use)\w*|not needed|(?:(?:do not|don't) need|not using) [^,.;]{0,40}any ?more|any ?more",
-                r"(?:the|last|this|that|since|latest|new) release|(?:the )?(?:version|one) before",
+                r"(?:the|last|this|that|since|latest|new)(?: [\w-]+)? release(?! \w)|(?:the )?(?:version|one) before",
                 r"nicht mehr (?:ge)?brauch\w*|brauchen [^,.;]{0,30}nicht mehr",
                 r"忘れずに|别忘了",
             )
