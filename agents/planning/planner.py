@@ -95,7 +95,7 @@ class PlaybookPlanner:
         _, polite = without_courtesy(understood.text, understood.codes)
         polite = polite or terms(understood.codes, "polite").search(understood.text) is not None
         ordered = any(opens_clause(understood, action) for action in understood.actions)
-        return understood.past or (understood.question and not polite) or not (polite or ordered)
+        return understood.past or understood.question or not (polite or ordered)
 
     def _held_by_code(self, name: str, understood: Understood) -> bool:
         """Whether code alone asks first: a small model's 'command' is not trusted to lift that, its 'remark' may add to it."""
