@@ -16,6 +16,7 @@ from api.doors import SecurityHeaders, SizeLimit
 from api.routers import chat, endpoints, factory, plans, system, tenants
 from api.sessions import Sessions
 from factory_infra.factory import connect
+from factory_infra.logs import configure
 from factory_infra.paas.tenants.bootstrap import session_secret
 from factory_infra.settings import Settings
 from workflows.temporal import connect_temporal
@@ -50,6 +51,7 @@ def build_app(settings: Settings) -> FastAPI:
 
 def main() -> None:
     """Serve until a signal ends it; streams that are open are cut, and resume elsewhere."""
+    configure()
     settings = Settings()
     uvicorn.run(
         build_app(settings),

@@ -15,6 +15,7 @@ from agents.planning.planner import PlaybookPlanner
 from agents.planning.playbook import load_playbooks
 from factory_infra.errors import LineshaftError
 from factory_infra.factory import Factory, connect
+from factory_infra.logs import configure
 from factory_infra.settings import Settings
 from workflows import graphs
 from workflows.activities.jobs import JobActivities
@@ -111,4 +112,5 @@ async def serve(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
+    configure()
     asyncio.run(serve(Settings()))

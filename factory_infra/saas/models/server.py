@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 
 from factory_infra.errors import InvalidInput, LineshaftError
+from factory_infra.logs import configure
 from factory_infra.saas.models.llama import Llama
 from factory_infra.saas.models.minilm import MiniLM
 from factory_infra.saas.models.server_app import Chat, ChatOff, build_app
@@ -52,6 +53,7 @@ def open_chat(settings: Settings) -> Chat | ChatOff:
 
 def main() -> int:
     """Load everything, then listen: whoever connects finds it ready."""
+    configure()
     settings = Settings()
     try:
         host, port = bind_address(settings.model_server_url)
