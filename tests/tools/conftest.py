@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 
 import pytest
+from pydantic import SecretStr
 
 from factory_infra.factory import Factory
 from factory_infra.settings import Settings
@@ -25,3 +26,12 @@ async def factory(connected: Settings) -> AsyncIterator[Factory]:
 def context(factory: Factory) -> ToolContext:
     """A step of a plan of team vision."""
     return ToolContext(factory, "vision", "ann", "plan-1/lease", plan_id="plan-1", thread_id="thread-1", agent="provisioner")
+
+
+@pytest.fixture
+def detached(settings: Settings) -> ToolContext:
+    """A context whose factory reaches nothing: for what a test answers itself."""
+    nowhere = settings.model_copy(update={"database_url": SecretStr("postgresql://127.0.0.1:9/nowhere")})
+    return ToolContext(
+        factory_with_slots(nowhere, 4), "vision", "ann", "plan-1/step", plan_id="plan-1", thread_id="thread-1", agent="deployer"
+    )

@@ -13,8 +13,6 @@ from tools import deployments
 from tools.deployments import DeployArguments, EndpointArguments, GateArguments
 from tools.spec import ToolContext
 
-pytestmark = pytest.mark.stack
-
 Answering = Callable[..., object]
 
 
@@ -54,48 +52,48 @@ class TestGate:
         ("accuracy", "threshold", "passed"), [(0.96, 0.95, True), (0.95, 0.95, False), (0.9499, 0.95, False), (1.0, 1.0, False)]
     )
     async def test_passes_only_above(
-        self, context: ToolContext, monkeypatch: pytest.MonkeyPatch, accuracy: float, threshold: float, passed: bool
+        self, detached: ToolContext, monkeypatch: pytest.MonkeyPatch, accuracy: float, threshold: float, passed: bool
     ) -> None:
-        monkeypatch.setattr(context.factory.registry, "get", answering(version(accuracy)))
-        outcome = await deployments.gate(context, GateArguments(model_name="digits", version=3, threshold=threshold))
+        monkeypatch.setattr(detached.factory.registry, "get", answering(version(accuracy)))
+        outcome = await deployments.gate(detached, GateArguments(model_name="digits", version=3, threshold=threshold))
         assert (outcome.passed, outcome.value, outcome.threshold) == (passed, accuracy, threshold)
 
-    async def test_a_version_that_was_not_measured_does_not_pass(self, context: ToolContext, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(context.factory.registry, "get", answering(version(None)))
+    async def test_a_version_that_was_not_measured_does_not_pass(self, detached: ToolContext, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(detached.factory.registry, "get", answering(version(None)))
         with pytest.raises(NotFound, match="accuracy"):
-            await deployments.gate(context, GateArguments(model_name="digits", version=3, threshold=0.1))
+            await deployments.gate(detached, GateArguments(model_name="digits", version=3, threshold=0.1))
 
 
 class TestVerify:
     @pytest.mark.parametrize("found", [endpoint(2), endpoint(3, EndpointState.RETIRED)])
     async def test_another_version_or_a_retired_endpoint_is_noticed(
-        self, context: ToolContext, monkeypatch: pytest.MonkeyPatch, found: Endpoint
+        self, detached: ToolContext, monkeypatch: pytest.MonkeyPatch, found: Endpoint
     ) -> None:
-        monkeypatch.setattr(context.factory.deployments, "get", answering(found))
+        monkeypatch.setattr(detached.factory.deployments, "get", answering(found))
         told = deployments.line(endpoint(3))
         arguments = DeployArguments(endpoint="reader", model_name="digits", version=3)
         with pytest.raises(PostconditionFailed):
-            await deployments.verify_deploy(context, arguments, told)
+            await deployments.verify_deploy(detached, arguments, told)
         with pytest.raises(PostconditionFailed):
-            await deployments.verify_rollback(context, EndpointArguments(endpoint="reader"), told)
+            await deployments.verify_rollback(detached, EndpointArguments(endpoint="reader"), told)
 
-    async def test_the_version_that_was_told_passes(self, context: ToolContext, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(context.factory.deployments, "get", answering(endpoint(3)))
+    async def test_the_version_that_was_told_passes(self, detached: ToolContext, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(detached.factory.deployments, "get", answering(endpoint(3)))
         told = deployments.line(endpoint(3))
-        await deployments.verify_deploy(context, DeployArguments(endpoint="reader", model_name="digits", version=3), told)
-        await deployments.verify_rollback(context, EndpointArguments(endpoint="reader"), told)
+        await deployments.verify_deploy(detached, DeployArguments(endpoint="reader", model_name="digits", version=3), told)
+        await deployments.verify_rollback(detached, EndpointArguments(endpoint="reader"), told)
 
-    async def test_an_endpoint_that_still_is_live_was_not_retired(self, context: ToolContext, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(context.factory.deployments, "list", answering([endpoint()]))
+    async def test_an_endpoint_that_still_is_live_was_not_retired(self, detached: ToolContext, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(detached.factory.deployments, "list", answering([endpoint()]))
         with pytest.raises(PostconditionFailed):
             await deployments.verify_retire(
-                context, EndpointArguments(endpoint="reader"), deployments.Retired(endpoint="reader", state="retired")
+                detached, EndpointArguments(endpoint="reader"), deployments.Retired(endpoint="reader", state="retired")
             )
 
     @pytest.mark.parametrize(("accuracy", "agrees", "good"), [(0.97, True, True), (0.97, False, False), (0.3, True, False)])
-    async def test_a_smoke_test_must_agree_and_beat_chance(self, context: ToolContext, accuracy: float, agrees: bool, good: bool) -> None:
+    async def test_a_smoke_test_must_agree_and_beat_chance(self, detached: ToolContext, accuracy: float, agrees: bool, good: bool) -> None:
         report = SmokeReport(rows=90, accuracy=accuracy, agrees_with_training=agrees, seconds=0.1)
-        checked = deployments.verify_smoke(context, EndpointArguments(endpoint="reader"), report)
+        checked = deployments.verify_smoke(detached, EndpointArguments(endpoint="reader"), report)
         if good:
             await checked
         else:
@@ -105,16 +103,18 @@ class TestVerify:
 
 class TestRollback:
     async def test_without_an_earlier_version_is_refused_before_anything_is_done(
-        self, context: ToolContext, monkeypatch: pytest.MonkeyPatch
+        self, detached: ToolContext, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(context.factory.deployments, "get", answering(endpoint()))
-        foreseen = await deployments.dry_run_rollback(context, {"endpoint": "reader"})
+        monkeypatch.setattr(detached.factory.deployments, "get", answering(endpoint()))
+        foreseen = await deployments.dry_run_rollback(detached, {"endpoint": "reader"})
         assert (foreseen.feasible, foreseen.code) == (False, "conflict")
 
+    @pytest.mark.stack
     async def test_of_an_absent_endpoint_is_refused(self, context: ToolContext) -> None:
         foreseen = await deployments.dry_run_rollback(context, {"endpoint": "nowhere"})
         assert (foreseen.feasible, foreseen.code) == (False, "endpoint_unknown")
 
+    @pytest.mark.stack
     async def test_undo_of_a_first_deployment_takes_it_out_of_the_catalog(
         self, context: ToolContext, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -126,6 +126,7 @@ class TestRollback:
         assert "retired" in told
         assert await context.factory.catalog.list(["vision"], "endpoint") == []
 
+    @pytest.mark.stack
     async def test_a_catalog_entry_is_of_the_team_that_deployed(self, context: ToolContext) -> None:
         await deployments.list_in_catalog(replace(context, tenant="language"), endpoint())
         assert await context.factory.catalog.list(["vision"], "endpoint") == []
