@@ -16,6 +16,7 @@ from agents.planning.playbook import load_playbooks
 from factory_infra.errors import LineshaftError
 from factory_infra.factory import Factory, connect
 from factory_infra.logs import configure
+from factory_infra.saas.models.models import ChatCall, ChatMessage
 from factory_infra.settings import Settings
 from workflows import graphs
 from workflows.activities.jobs import JobActivities
@@ -81,6 +82,18 @@ async def tell_alive(settings: Settings) -> None:
         await asyncio.sleep(BEAT_SECONDS)
 
 
+async def warm_model(factory: Factory) -> None:
+    """Have a small model read the planner's fixed prompt once, in the background, so that the first request does not wait for it."""
+    model, question = factory.chat_model, PlaybookPlanner(load_playbooks()).first_question()
+    if model is None or model.size != "small":
+        return
+    messages = [ChatMessage(role="system", content=question.system), ChatMessage(role="user", content=question.user)]
+    try:
+        await model.answer(ChatCall(messages=messages, choices=question.choices, tokens_max=8))
+    except LineshaftError as error:
+        log.warning("model not warmed", code=error.error_code)
+
+
 async def keep_books(factory: Factory) -> None:
     """Compare the inventory with the ledger now and then: leases whose term ran out are settled, strays are told."""
     while True:
@@ -103,7 +116,11 @@ async def serve(settings: Settings) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
     async with build_worker(client, factory):
-        beside = [asyncio.create_task(tell_alive(settings)), asyncio.create_task(keep_books(factory))]
+        beside = [
+            asyncio.create_task(warm_model(factory)),
+            asyncio.create_task(tell_alive(settings)),
+            asyncio.create_task(keep_books(factory)),
+        ]
         log.info("worker ready", task_queue=TASK_QUEUE, model=settings.model)
         await stop.wait()
         for task in beside:

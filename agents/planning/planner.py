@@ -22,6 +22,10 @@ SURE_WITHOUT_CUE = 0.62
 CHARACTERS_MAX = 1200
 
 
+SECOND_OPINION = "The model took this for a remark rather than a command: approve it only if you mean it."
+"""A small model errs: where the words are a plain command, its doubt is shown on the card and holds nothing back."""
+
+
 class PlaybookPlanner:
     """Implements `Planner` over a folder of playbooks.
 
@@ -35,6 +39,10 @@ class PlaybookPlanner:
         self._similarity = Similarity(playbooks, embeddings)
         self._system = system_prompt(playbooks)
         self._desk = Desk(self._playbooks, self._reader)
+
+    def first_question(self) -> ModelQuestion:
+        """A question that costs nothing but reading the fixed prompt: asked once at the start, it is in the model's cache afterwards."""
+        return now_question(self._system, "hello")
 
     async def rank(self, turn: Turn, facts: Facts) -> Ranking:
         """Link, rank, and say what a model should be asked."""
@@ -82,7 +90,7 @@ class PlaybookPlanner:
         if len(close) > 1 and (understood.asked or understood.things) and not understood.forbidden:
             found.append(which_question(self._system, turn.text, close))
         top = self._playbooks[order[0]]
-        if top.effectful and understood.asked and self._doubt(understood) and not self._held_by_code(top.name, understood):
+        if top.effectful and understood.asked and not self._held_by_code(top.name, understood):
             found.append(now_question(self._system, turn.text))
         return found
 
@@ -158,9 +166,9 @@ class PlaybookPlanner:
         outcome = attempt.outcome
         if not isinstance(outcome, Draft) or not self._playbooks[attempt.name].effectful:
             return outcome
-        held = self._held_by_code(attempt.name, understood) or answers.get(NOW) == REMARK
-        if not held:
-            return outcome
+        remark = answers.get(NOW) == REMARK
+        if not self._held_by_code(attempt.name, understood) and not (remark and self._doubt(understood)):
+            return outcome.model_copy(update={"notes": [*outcome.notes, SECOND_OPINION]}) if remark else outcome
         pending = Pending(playbook=attempt.name, slots=outcome.slots, asked=CONFIRM, request=turn.text)
         return Question(
             text=f"Shall this be planned now: {outcome.title}? Nothing is done before you approve it.",
