@@ -85,8 +85,12 @@ class Tool(Generic[A, R]):
 
 @dataclass(frozen=True)
 class JobTool(Tool[A, R]):
-    """A tool whose work is a job: `prepare` says what to run, `collect` reads what it left. `call` is not used by the engine."""
+    """A tool whose work is a job: `identify` names the job of a key, `prepare` says what to run, `collect` reads what it left.
 
+    `call` is not used by the engine.
+    """
+
+    identify: Callable[[str], str] | None = None
     prepare: Callable[[ToolContext, A], Awaitable[JobSpec]] | None = None
     collect: Callable[[ToolContext, A, Job], Awaitable[R]] | None = None
     runs_as: Literal["activity", "job"] = "job"

@@ -97,6 +97,7 @@ TOOLS = (
         undo_words="cancel the job; its run stays in MLflow as a record",
         postcondition="the job succeeded and its run is in MLflow",
         runs_as="job",
+        identify=job_id,
         prepare=prepare,
         collect=collect,
     ),

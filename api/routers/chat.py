@@ -1,6 +1,7 @@
 """Threads: open, say, listen."""
 
 import uuid
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -94,6 +95,6 @@ async def read_events(
     records = held.factory.records
     await records.thread(thread_id, asker.tenant)
     if "text/event-stream" in request.headers.get("accept", ""):
-        stream = event_stream(request, records, thread_id, start)
+        stream = event_stream(request, records, thread_id, start, partial(held.factory.tenants.principal_of, asker.key_id))
         return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     return await records.read_events(thread_id, start)

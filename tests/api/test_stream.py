@@ -104,3 +104,21 @@ async def test_another_teams_stream_does_not_begin(doors: Doors) -> None:
     thread = await open_thread(doors, "thread-foreign")
     answer = await doors.ask("GET", f"/v1/threads/{thread}/events", "stranger", headers={"accept": "text/event-stream"})
     assert answer.status_code == 404
+
+
+async def test_a_stream_does_not_outlive_its_key(doors: Doors) -> None:
+    thread = await open_thread(doors, "thread-revoked")
+    key = doors.keys["viewer"]
+    headers = {"authorization": f"Bearer {key}", "accept": "text/event-stream"}
+    async with (
+        served(doors) as url,
+        asyncio.timeout(15),
+        httpx.AsyncClient(trust_env=False) as http,
+        http.stream("GET", f"{url}/v1/threads/{thread}/events", headers=headers) as answer,
+    ):
+        lines = answer.aiter_lines()
+        await anext(lines)
+        await doors.factory.tenants.revoke_key(key.split("_")[1])
+        await write(doors, thread, 1)
+        rest = [line async for line in lines]  # ends only because the stream does
+    assert len([line for line in rest if line.startswith("event:")]) <= 1

@@ -67,19 +67,18 @@ class JobActivities:
     async def cancel(self, request: StepCall) -> JsonObject:
         """End the job. One that has not appeared yet is waited for: the activity is tried again."""
         tool = job_tool(request)
-        context = tool_context(self._factory, request, request.key)
-        spec = await tool.prepare(context, tool.parse(request.arguments))  # type: ignore[misc]
+        name = tool.identify(request.key)  # type: ignore[misc]
         try:
-            job = await self._factory.jobs.cancel(spec.id, request.tenant)
+            job = await self._factory.jobs.cancel(name, request.tenant)
         except NotFound as error:
-            raise Unavailable(f"Job {spec.id} has not started yet.", remedy="It is cancelled as soon as it has.") from error
+            raise Unavailable(f"Job {name} has not started yet.", remedy="It is cancelled as soon as it has.") from error
         return {"job_id": job.id, "state": job.state.value}
 
 
 def job_tool(request: StepCall) -> JobTool:  # type: ignore[type-arg]
     """Return the step's tool, which must be one whose work is a job."""
     tool = tool_named(request.step.tool)
-    if not isinstance(tool, JobTool) or tool.prepare is None or tool.collect is None:
+    if not isinstance(tool, JobTool) or None in (tool.identify, tool.prepare, tool.collect):
         raise InvalidInput(f"{tool.name} is not run as a job.", remedy="Plan again.")
     return tool
 
