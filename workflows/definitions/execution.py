@@ -103,15 +103,7 @@ class Execution:
         await self._events.write("step.failed", {"step": step.id, "tool": step.tool, "code": code, "reason": reason, "remedy": remedy})
 
     async def _effect(self, step: Step) -> JsonObject:
-        request = StepCall(
-            plan_id=self._plan.id,
-            thread_id=self._plan.thread_id,
-            tenant=self._plan.tenant,
-            actor=self._actor,
-            key=f"{self._plan.id}/{step.id}",
-            step=step,
-            arguments=self._filled(step),
-        )
+        request = self._request(step)
         if step.runs_as == "job":
             request.result = await self._job(request)
         else:
@@ -120,6 +112,19 @@ class Execution:
         self._order.append(step)  # from here on there is something to undo, even if the factory does not confirm it
         await call("verify_step", request.model_dump(mode="json"), f"verify {step.id}")
         return request.result
+
+    def _request(self, step: Step) -> StepCall:
+        """What an activity is told of a step: its arguments filled in, its key, and its result where there is one."""
+        return StepCall(
+            plan_id=self._plan.id,
+            thread_id=self._plan.thread_id,
+            tenant=self._plan.tenant,
+            actor=self._actor,
+            key=f"{self._plan.id}/{step.id}",
+            step=step,
+            arguments=self._filled(step),
+            result=self._results.get(step.id, {}),
+        )
 
     def _filled(self, step: Step) -> JsonObject:
         filled: JsonObject = {}
@@ -152,16 +157,7 @@ class Execution:
         """Undo what was done, newest first. One that fails is told, and the others still are undone."""
         undone, failed = [], []
         for step in reversed(self._order):
-            request = StepCall(
-                plan_id=self._plan.id,
-                thread_id=self._plan.thread_id,
-                tenant=self._plan.tenant,
-                actor=self._actor,
-                key=f"{self._plan.id}/{step.id}",
-                step=step,
-                arguments=self._filled(step),
-                result=self._results[step.id],
-            )
+            request = self._request(step)
             try:
                 told = await call("undo_step", request.model_dump(mode="json"), f"undo {step.id}")
             except ActivityError as error:
