@@ -21,6 +21,13 @@ from factory_infra.settings import Settings
 
 app = typer.Typer(help="Run an evaluation suite.", no_args_is_help=True)
 INTERRUPTED = 130
+PROCESSORS: list[structlog.typing.Processor] = [
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+    structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+]
+"""Tracebacks without the values of variables, which may hold secrets."""
 
 
 class Which(StrEnum):
@@ -90,7 +97,7 @@ def logged(settings: Settings) -> Iterator[None]:
     path = settings.home / "evals" / "last.log"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
-        structlog.configure(logger_factory=structlog.WriteLoggerFactory(file))
+        structlog.configure(processors=PROCESSORS, logger_factory=structlog.WriteLoggerFactory(file))
         logging.basicConfig(stream=file, level=logging.WARNING, force=True)
         try:
             yield

@@ -4,10 +4,11 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+import structlog
 from pydantic import JsonValue
 from rich.console import Console
 
-from evals.command import Reporter
+from evals.command import Reporter, logged
 from evals.figures import Evaluation, Row, SetResult, code_version, keep, print_evaluation, row, set_result, times, unplayed
 from evals.first_job.doors import heard
 from evals.first_job.player import Played, SharedEmbeddings
@@ -146,6 +147,18 @@ class TestProgress:
         Reporter(Console(file=text)).played(Progress("none", CaseSet("heldout", [case("secret")], show=show), 1, told))
         assert ("secret" in text.getvalue()) is said
         assert ("ok" in text.getvalue()) is said
+
+
+def test_a_log_holds_the_traceback_and_no_value(settings: Settings) -> None:
+    with logged(settings):
+        whisper = "ls_" + "w" * 8
+        try:
+            raise ValueError(len(whisper))
+        except ValueError:
+            structlog.get_logger("t").exception("a case broke")
+    kept = (settings.home / "evals" / "last.log").read_text()
+    assert "ValueError: 11" in kept
+    assert "ls_wwwwwwww" not in kept
 
 
 class Counting:
