@@ -10,7 +10,7 @@ from agents.planning.fill import Case, Filled, Filler, render
 from agents.planning.guard import gate_without_number, grounded, uncovered
 from agents.planning.interface import Draft, Facts, Outcome, Pending, Question, Refusal, Reply, Turn
 from agents.planning.mentions import Understood
-from agents.planning.playbook import Playbook
+from agents.planning.playbook import Playbook, SlotSpec
 from agents.planning.steps import build_steps
 from agents.planning.teams import choose_team
 from agents.planning.text import WORD
@@ -94,21 +94,16 @@ class Desk:
         refusal = refusal or check(context)
         if refusal is not None:
             return refusal.model_copy(update={"pending": self._pending(context, turn, None, drop=_refused_slots(refusal, playbook))})
-        asked = (
-            next(iter(filled.rivals), None) or next(iter(filled.missing), None) or gate_without_number(playbook, context.understood, filled)
-        )
+        asked = _slot_to_ask(context, carried)
         if asked is not None:
             return self._ask_slot(filler, context, turn, asked)
-        wrong = grounded(filled, context.understood, facts, playbook, carried)
-        if wrong:
-            return self._ask_slot(filler, context, turn, wrong[0])
         return self._draft(context, turn)
 
     def _ask_slot(self, filler: Filler, context: Context, turn: Turn, slot: str) -> Outcome:
         spec = context.playbook.slots[slot]
         rivals = context.filled.rivals.get(slot)
         options = rivals or filler.options(spec)[:OPTIONS_MAX]
-        if spec.existing and spec.type in {"endpoint", "lease", "job", "model"} and not options and spec.required:
+        if not options and _must_be_there(spec):
             return Refusal(
                 code=f"{spec.type}_unknown",
                 reason=f"Team {context.filled.team} has no {spec.type} that this could be about.",
@@ -150,14 +145,9 @@ class Desk:
         """Answer, amend, agree or withdraw."""
         pending = turn.pending
         assert pending is not None  # noqa: S101  (the planner calls this only with something open)
-        if kind == "withdraw" or (kind == "decline" and pending.asked == CONFIRM):
-            return Reply(
-                text="Very well: nothing is done."
-                if pending.asked
-                else "Very well. A plan that waits on its card can be refused there; nothing is done without approval."
-            )
-        if kind == "agree" and pending.asked is None:
-            return Reply(text="The plan waits on its card: approve or refuse it there.")
+        closing = _closing(kind, pending)
+        if closing is not None:
+            return closing
         playbook = self._playbooks[pending.playbook]
         understood = with_bare_numbers(self._reader.read(turn.text, facts, every_language=True), pending, playbook)
         joined = turn.model_copy(update={"text": f"{pending.request} … {turn.text}"[:2000]})
@@ -190,6 +180,34 @@ class Desk:
             return Reply(text="Very well: nothing is done.")
         carried = {n: v for n, v in still_true(pending, playbook, understood).items() if n in other.slots or n == "team"}
         return self.attempt(other.name, turn, understood, facts, carried).outcome
+
+
+def _slot_to_ask(context: Context, carried: dict[str, JsonValue]) -> str | None:
+    """The first slot that keeps the plan from being drafted: named twice, missing, a gate without a number, or ungrounded."""
+    playbook, filled, understood = context.playbook, context.filled, context.understood
+    unclear = [*filled.rivals, *filled.missing]
+    if unclear:
+        return unclear[0]
+    without_number = gate_without_number(playbook, understood, filled)
+    if without_number is not None:
+        return without_number
+    return next(iter(grounded(filled, understood, context.facts, playbook, carried)), None)
+
+
+def _must_be_there(spec: SlotSpec) -> bool:
+    """Whether a slot can only be filled with something that the team has already."""
+    return spec.required and spec.existing and spec.type in {"endpoint", "lease", "job", "model"}
+
+
+def _closing(kind: str, pending: Pending) -> Reply | None:
+    """The reply to a message after which nothing is to be planned."""
+    if kind == "withdraw" or (kind == "decline" and pending.asked == CONFIRM):
+        if pending.asked:
+            return Reply(text="Very well: nothing is done.")
+        return Reply(text="Very well. A plan that waits on its card can be refused there; nothing is done without approval.")
+    if kind == "agree" and pending.asked is None:
+        return Reply(text="The plan waits on its card: approve or refuse it there.")
+    return None
 
 
 def _refused_slots(refusal: Refusal, playbook: Playbook) -> set[str]:

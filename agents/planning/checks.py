@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from agents.planning.algorithms import ALGORITHMS
 from agents.planning.fill import Filled
-from agents.planning.interface import Facts, ModelFact, Refusal, TeamFact
+from agents.planning.interface import EndpointFact, Facts, ModelFact, Refusal, TeamFact
 from agents.planning.mentions import Understood
 from agents.planning.playbook import Playbook
 
@@ -27,31 +27,48 @@ class Context:
         """The registered versions of the model that is meant."""
         return [m for m in (self.team.models if self.team else []) if m.model_name == self.value("model")]
 
+    def live(self) -> EndpointFact | None:
+        """The endpoint that is meant, if it is live."""
+        endpoints = self.team.endpoints if self.team else []
+        return next((e for e in endpoints if e.name == self.filled.values.get("endpoint")), None)
+
 
 def _refusal(code: str, reason: str, remedy: str) -> Refusal:
     return Refusal(code=code, reason=reason, remedy=remedy)
 
 
+_NAMED = ("team", "dataset", "model", "endpoint", "job", "lease", "algorithm")
+
+
 def _unknown(context: Context) -> Refusal | None:
-    names = {
-        "team": ("teams", [t.name for t in context.facts.teams]),
-        "dataset": ("datasets", [d.name for d in context.facts.datasets]),
-        "model": ("models", sorted({m.model_name for m in (context.team.models if context.team else [])})),
-        "endpoint": ("endpoints", [e.name for e in (context.team.endpoints if context.team else [])]),
-        "job": ("jobs", [j.id for j in (context.team.jobs if context.team else [])]),
-        "lease": ("leases", [lease.id for lease in (context.team.leases if context.team else [])]),
-        "algorithm": ("algorithms", list(ALGORITHMS.offered)),
+    kind = next((kind for kind in _NAMED if kind in context.filled.unknown), None)
+    if kind is None:
+        return None
+    listed = ", ".join(_usable(context).get(kind, [])) or "none"
+    return _refusal(
+        f"{kind}_unknown",
+        f"There is no {kind} '{context.filled.unknown[kind]}' that you may use.",
+        f"The {kind}s that you may use: {listed}.",
+    )
+
+
+def _usable(context: Context) -> dict[str, list[str]]:
+    """What may be named of each kind."""
+    return {
+        "team": [t.name for t in context.facts.teams],
+        "dataset": [d.name for d in context.facts.datasets],
+        "algorithm": list(ALGORITHMS.offered),
+        **(_held(context.team) if context.team else {}),
     }
-    for kind in ("team", *names):
-        if kind in context.filled.unknown:
-            plural, known = names[kind]
-            listed = ", ".join(known) or "none"
-            return _refusal(
-                f"{kind}_unknown",
-                f"There is no {kind} '{context.filled.unknown[kind]}' that you may use.",
-                f"The {plural} that you may use: {listed}.",
-            )
-    return None
+
+
+def _held(team: TeamFact) -> dict[str, list[str]]:
+    return {
+        "model": sorted({m.model_name for m in team.models}),
+        "endpoint": [e.name for e in team.endpoints],
+        "job": [j.id for j in team.jobs],
+        "lease": [lease.id for lease in team.leases],
+    }
 
 
 def _slots(context: Context) -> Refusal | None:
@@ -113,7 +130,7 @@ def _version(context: Context) -> Refusal | None:
     if version not in {m.version for m in known}:
         listed = ", ".join(str(m.version) for m in sorted(known, key=lambda m: m.version))
         return _refusal("version_unknown", f"{name} has no version {version}.", f"Its versions: {listed}.")
-    live = next((e for e in (context.team.endpoints if context.team else []) if e.name == context.filled.values.get("endpoint")), None)
+    live = context.live()
     if live and (live.model_name, live.version) == (name, version):
         return _refusal(
             "already_live", f"{name} version {version} is live as {live.name} already.", "Name another version, or train a new one."
@@ -124,20 +141,19 @@ def _version(context: Context) -> Refusal | None:
 def _rollback(context: Context) -> Refusal | None:
     if "previous_version" not in context.playbook.slots:
         return None
-    name = context.filled.values.get("endpoint")
-    live = next((e for e in (context.team.endpoints if context.team else []) if e.name == name), None)
+    live = context.live()
     if live is None:
         return None
     if live.previous_version is None:
         return _refusal(
             "nothing_to_roll_back",
-            f"{name} has served only version {live.version}: there is nothing to go back to.",
+            f"{live.name} has served only version {live.version}: there is nothing to go back to.",
             "Retire it, or deploy another version.",
         )
     asked = context.filled.values.get("previous_version")
     if asked != live.previous_version:
-        reason = f"{name} would go back to version {live.previous_version}, not to {asked}."
-        return _refusal("version_not_previous", reason, f"Ask to deploy version {asked} of {live.model_name} as {name}.")
+        reason = f"{live.name} would go back to version {live.previous_version}, not to {asked}."
+        return _refusal("version_not_previous", reason, f"Ask to deploy version {asked} of {live.model_name} as {live.name}.")
     return None
 
 
@@ -154,15 +170,22 @@ def unknown_team(context: Context) -> Refusal | None:
     return _unknown(context)
 
 
+def _slot_notes(context: Context, wanted: float) -> list[str]:
+    """Where slots are of another kind than was said, or too few of them are free."""
+    facts, said, found = context.facts, context.understood.slot_word, []
+    if said == "gpu" and facts.slot_kind == "cpu":
+        found.append(f"There is no GPU here: {wanted:g} CPU core(s) would be used instead.")
+    if said == "core" and facts.slot_kind == "gpu":
+        found.append(f"A slot here is a GPU: {wanted:g} GPU(s) would be used.")
+    if facts.slots_free < wanted <= facts.slots_total:
+        found.append(f"Only {facts.slots_free} slot(s) are free now: the lease may have to wait or be refused.")
+    return found
+
+
 def notes(context: Context) -> list[str]:
     """Limits met that do not stop the plan, each a sentence for the card."""
-    found, facts, wanted = [], context.facts, context.value("count")
-    if isinstance(wanted, int | float) and context.understood.slot_word == "gpu" and facts.slot_kind == "cpu":
-        found.append(f"There is no GPU here: {wanted:g} CPU core(s) would be used instead.")
-    if isinstance(wanted, int | float) and context.understood.slot_word == "core" and facts.slot_kind == "gpu":
-        found.append(f"A slot here is a GPU: {wanted:g} GPU(s) would be used.")
-    if isinstance(wanted, int | float) and facts.slots_free < wanted <= facts.slots_total:
-        found.append(f"Only {facts.slots_free} slot(s) are free now: the lease may have to wait or be refused.")
+    wanted = context.value("count")
+    found = _slot_notes(context, wanted) if isinstance(wanted, int | float) else []
     if "threshold" in context.playbook.slots and context.filled.values.get("threshold") is None:
         found.append("No accuracy was asked for, so nothing holds the version back from going live.")
     return found

@@ -60,6 +60,13 @@ def not_denied(understood: Understood, found: list[Mention]) -> list[Mention]:
     return [mention for mention in found if not denied(mention.start)]
 
 
+def _kinds(spec: SlotSpec) -> list[str]:
+    """The senses that may fill a slot, best first: for something that is yet to be made, a new name before a known one."""
+    if spec.existing or spec.type not in _NEW_NAME:
+        return [spec.type]
+    return [_NEW_NAME[spec.type], f"unknown_{spec.type}", spec.type]
+
+
 def corrected(understood: Understood, kept: list[Mention]) -> bool:
     """Whether each of several values is taken back by a word of correction before the next."""
     correction = terms(understood.codes, "correction")
@@ -113,11 +120,9 @@ class Filler:
 
     def _from_words(self, name: str, spec: SlotSpec) -> bool:
         found = self._mentions_for(spec)
-        if not found and spec.type == "threshold" and self._live_share(name):
-            return True
-        values = {self._key(m, spec): m for m in found}
         if not found:
-            return False
+            return spec.type == "threshold" and self._live_share(name)
+        values = {self._key(m, spec): m for m in found}
         self.result.used += [m.span for m in found]
         chosen = found[0] if len(values) == 1 else self._decided(found, spec)
         if chosen is None:
@@ -128,13 +133,16 @@ class Filler:
         return True
 
     def _mentions_for(self, spec: SlotSpec) -> list[Mention]:
-        kinds = [spec.type] if spec.existing or spec.type not in _NEW_NAME else [_NEW_NAME[spec.type], f"unknown_{spec.type}", spec.type]
-        for kind in kinds:
+        for kind in _kinds(spec):
             found = [m for m in self.understood.of_kind(kind) if self._mine(m, kind)]
             if kind == "endpoint" and not spec.existing:
-                found = [m for m in found if not m.sense("dataset") and not m.sense("model")] or found[:0]
+                found = [m for m in found if not m.sense("dataset") and not m.sense("model")]
             if found:
                 return found
+        return self._without_unit(spec)
+
+    def _without_unit(self, spec: SlotSpec) -> list[Mention]:
+        """Numbers that may fill a slot although nothing says what they count."""
         if spec.type == "threshold":
             return self._bare_share()
         return self._bare_counts() if spec.type == "count" else []
@@ -245,13 +253,17 @@ class Filler:
             return [t.name for t in self.facts.teams]
         if spec.type == "version":
             return [str(m.version) for m in self._models() if m.model_name == self.result.values.get("model_name")]
-        by_type: dict[str, list[str]] = {
+        return list(dict.fromkeys(self._held(spec.type)))
+
+    def _held(self, kind: SlotType) -> list[str]:
+        """What the teams in view have of a kind."""
+        by_kind: dict[str, list[str]] = {
             "model": [m.model_name for m in self._models()],
             "endpoint": [e.name for e in self._endpoints()],
             "job": [j.id for t in self.teams for j in t.jobs],
             "lease": [lease.id for t in self.teams for lease in t.leases],
         }
-        return list(dict.fromkeys(by_type.get(spec.type, [])))
+        return by_kind.get(kind, [])
 
     def _models(self) -> list[ModelFact]:
         return [m for t in self.teams for m in t.models]
@@ -264,20 +276,42 @@ class Filler:
 
     def _related(self, spec: SlotSpec) -> list[str]:
         """What the state ties to the names that were given: a model's dataset, a dataset's model, a model's endpoint."""
-        related: list[str] = []
-        models, datasets = self._named("model"), self._named("dataset")
         if spec.type == "dataset":
-            related = [m.dataset for m in self._models() if m.model_name in models]
-            self.result.used += [m.span for m in self.understood.of_kind("model")] if related and spec.required else []
-        elif spec.type == "model" and spec.existing:
-            served = [e.model_name for e in self._endpoints() if e.name in self._named("endpoint")]
-            related = [m.model_name for m in self._models() if m.dataset in datasets] or served
-            self.result.used += [m.span for kind in ("dataset", "endpoint") for m in self.understood.of_kind(kind)] if related else []
-        elif spec.type == "endpoint" and spec.existing:
-            trained = {m.model_name for m in self._models() if m.dataset in datasets}
-            related = [e.name for e in self._endpoints() if e.model_name in models | trained]
-            self.result.used += [m.span for kind in ("dataset", "model") for m in self.understood.of_kind(kind)] if related else []
+            return self._related_datasets(spec)
+        if spec.type == "model" and spec.existing:
+            return self._related_models()
+        if spec.type == "endpoint" and spec.existing:
+            return self._related_endpoints()
+        return []
+
+    def _related_datasets(self, spec: SlotSpec) -> list[str]:
+        models = self._named("model")
+        related = [m.dataset for m in self._models() if m.model_name in models]
+        if related and spec.required:
+            self._use("model")
         return related
+
+    def _related_models(self) -> list[str]:
+        """Models trained on a dataset that is named, else those that a named endpoint serves."""
+        datasets, endpoints = self._named("dataset"), self._named("endpoint")
+        trained = [m.model_name for m in self._models() if m.dataset in datasets]
+        related = trained or [e.model_name for e in self._endpoints() if e.name in endpoints]
+        if related:
+            self._use("dataset", "endpoint")
+        return related
+
+    def _related_endpoints(self) -> list[str]:
+        """Endpoints that serve a model that is named, or one trained on a dataset that is named."""
+        datasets = self._named("dataset")
+        trained = {m.model_name for m in self._models() if m.dataset in datasets}
+        related = [e.name for e in self._endpoints() if e.model_name in self._named("model") | trained]
+        if related:
+            self._use("dataset", "model")
+        return related
+
+    def _use(self, *kinds: str) -> None:
+        """Count the mentions of some kinds as used: they led to a value, though they are not the value."""
+        self.result.used += [m.span for kind in kinds for m in self.understood.of_kind(kind)]
 
     def _from_default(self, name: str, spec: SlotSpec) -> bool:
         if spec.default is None or name in self.result.rivals:
@@ -289,21 +323,28 @@ class Filler:
         return True
 
     def _default(self, name: str, spec: SlotSpec) -> JsonValue:
-        values = self.result.values
         if spec.default == "latest":
             return self._latest()
         if spec.default == "endpoint_of_model":
             return self._endpoint_of_model()
         if spec.default == "previous_version_of_endpoint":
-            endpoint = next((e for e in self._endpoints() if e.name == values.get("endpoint")), None)
-            return endpoint.previous_version if endpoint else None
+            return self._previous_version()
         if not isinstance(spec.default, str):
             return spec.default
-        if any(values.get(slot) is None for slot, _ in _TEMPLATE.findall(spec.default)):
+        return self._from_template(spec.default, spec)
+
+    def _from_template(self, template: str, spec: SlotSpec) -> str | None:
+        """A name made from other slots, once they all have values; a model that is live keeps its endpoint."""
+        values = self.result.values
+        if any(values.get(slot) is None for slot, _ in _TEMPLATE.findall(template)):
             return None
         if spec.type == "endpoint":
-            return self._endpoint_of_model() or render(spec.default, values)
-        return render(spec.default, values)
+            return self._endpoint_of_model() or render(template, values)
+        return render(template, values)
+
+    def _previous_version(self) -> int | None:
+        endpoint = next((e for e in self._endpoints() if e.name == self.result.values.get("endpoint")), None)
+        return endpoint.previous_version if endpoint else None
 
     def _latest(self) -> int | None:
         return max((m.version for m in self._models() if m.model_name == self.result.values.get("model_name")), default=None)
@@ -347,14 +388,15 @@ def _filtered(value: JsonValue, name: str | None) -> str:
     if name == "percent" and isinstance(value, int | float):
         return f"{value * 100:.10g} %"
     if name == "duration" and isinstance(value, int | float):
-        hours, minutes = divmod(int(value) // 60, 60)
-        return (
-            f"{hours} h {minutes} min"
-            if hours and minutes
-            else f"{hours} h"
-            if hours
-            else f"{minutes} min"
-            if minutes
-            else f"{int(value)} s"
-        )
+        return _spoken_duration(int(value))
     return "" if value is None else str(value)
+
+
+def _spoken_duration(seconds: int) -> str:
+    """Hours and minutes; seconds only where there is less than a minute."""
+    hours, minutes = divmod(seconds // 60, 60)
+    if hours and minutes:
+        return f"{hours} h {minutes} min"
+    if hours:
+        return f"{hours} h"
+    return f"{minutes} min" if minutes else f"{seconds} s"

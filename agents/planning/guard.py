@@ -40,19 +40,27 @@ def _openers(codes: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _actions(playbook: Playbook, understood: Understood, effects: set[str]) -> list[tuple[int, int]]:
-    allowed = {*playbook.does, *playbook.mentions}
+    """Verbs that the plan would drop."""
     begins = min((a.start for a in understood.actions if set(playbook.does) & set(a.concepts)), default=0)
-    found = []
-    for action in understood.actions:
-        late = action.start > begins and set(playbook.before) >= set(action.concepts) and opens_clause(understood, action)
-        if action.negated or (allowed & set(action.concepts) and not late):
-            continue
-        changes = bool(set(action.concepts) & effects)
-        if (playbook.effectful and (changes or opens_clause(understood, action))) or (
-            not playbook.effectful and changes and not understood.question and opens_clause(understood, action)
-        ):
-            found.append(action.span)
-    return found
+    return [
+        action.span
+        for action in understood.actions
+        if not action.negated and not _served(playbook, understood, action, begins) and _matters(playbook, understood, action, effects)
+    ]
+
+
+def _served(playbook: Playbook, understood: Understood, action: Action, begins: int) -> bool:
+    """Whether the playbook does what a verb says; what it does first must not be asked for as a task after it."""
+    late = action.start > begins and set(playbook.before) >= set(action.concepts) and opens_clause(understood, action)
+    return not late and bool({*playbook.does, *playbook.mentions} & set(action.concepts))
+
+
+def _matters(playbook: Playbook, understood: Understood, action: Action, effects: set[str]) -> bool:
+    """Whether a verb may not be dropped: a plan drops no change and no task of its own, a reading no change that is ordered."""
+    changes, begins_clause = bool(set(action.concepts) & effects), opens_clause(understood, action)
+    if playbook.effectful:
+        return changes or begins_clause
+    return changes and begins_clause and not understood.question
 
 
 def _mentions(understood: Understood, filled: Filled) -> list[tuple[int, int]]:

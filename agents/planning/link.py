@@ -84,6 +84,11 @@ def _head_is_free(text: str, start: int) -> bool:
     return start == 0 or text[start - 1] not in "-_" or (start > 1 and not re.match(rf"[{WORD}]", text[start - 2]))
 
 
+def _stands_alone(text: str, start: int, end: int, codes: tuple[str, ...]) -> bool:
+    """Whether a name is not a part of a longer one."""
+    return _head_is_free(text, start) and _tail_is_known(text, end, codes)
+
+
 def _exact(text: str, names: Index, datasets: Index, codes: tuple[str, ...]) -> list[Mention]:
     tokens, found, index = _tokens(text), [], 0
     while index < len(tokens):
@@ -96,7 +101,7 @@ def _exact(text: str, names: Index, datasets: Index, codes: tuple[str, ...]) -> 
             start, end = window[0][0], window[-1][1]
             if not _verbatim(text[start:end]) and width > 1:
                 senses = _loosely(senses, window, datasets)
-            if senses and _head_is_free(text, start) and _tail_is_known(text, end, codes):
+            if senses and _stands_alone(text, start, end, codes):
                 found.append(Mention(start=start, end=end, text=text[start:end], senses=tuple(senses)))
                 index += width - 1
                 break
@@ -157,7 +162,7 @@ def _fuzzy(text: str, datasets: Index, taken: list[tuple[int, int]], known: set[
     for start, end, word in _tokens(text):
         if len(word) < _FUZZY_LENGTH_MIN or word in known or not free_of((start, end), taken):
             continue
-        if not _head_is_free(text, start) or not _tail_is_known(text, end, codes):
+        if not _stands_alone(text, start, end, codes):
             continue
         close = difflib.get_close_matches(stem_of(word), candidates, 1, _FUZZY_CUTOFF)
         if close and close[0][0] == word[0]:
@@ -167,10 +172,15 @@ def _fuzzy(text: str, datasets: Index, taken: list[tuple[int, int]], known: set[
     return found
 
 
+def _ids(facts: Facts) -> list[tuple[str, Sense]]:
+    """Every lease and job by its folded id."""
+    leases = [(fold(lease.id), Sense(kind="lease", value=lease.id, team=team.name)) for team in facts.teams for lease in team.leases]
+    return leases + [(fold(job.id), Sense(kind="job", value=job.id, team=team.name)) for team in facts.teams for job in team.jobs]
+
+
 def _id_prefixes(text: str, facts: Facts, taken: list[tuple[int, int]]) -> list[Mention]:
     """A job or lease by the first characters of its id, where they fit only one."""
-    ids = [(fold(lease.id), Sense(kind="lease", value=lease.id, team=team.name)) for team in facts.teams for lease in team.leases]
-    ids += [(fold(job.id), Sense(kind="job", value=job.id, team=team.name)) for team in facts.teams for job in team.jobs]
+    ids = _ids(facts)
     found = []
     for match in re.finditer(rf"[{WORD}]+(?:-[{WORD}]+)*", text):
         if len(match.group()) < _PREFIX_MIN or not re.search(r"\d", match.group()) or not free_of(match.span(), taken):

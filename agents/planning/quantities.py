@@ -172,17 +172,21 @@ def _with_unit(text: str, number: Number, codes: tuple[str, ...], limit: int) ->
     return None
 
 
-def _bare(text: str, number: Number, codes: tuple[str, ...]) -> Mention | None:
-    """A number without a unit: a share where words of accuracy stand close, else just a number."""
+def _near_accuracy(text: str, number: Number, codes: tuple[str, ...]) -> bool:
+    """Whether words of accuracy stand close: more kinds of them count before a number than after it."""
     before = text[max(0, number.start - _CLOSE) : number.start]
     after = text[number.end : number.end + _CLOSE]
-    near = any(terms(codes, section).search(before) for section in ("gate_word", "above", "accuracy", "error")) or terms(
-        codes, "accuracy"
-    ).search(after)
+    if terms(codes, "accuracy").search(after):
+        return True
+    return any(terms(codes, section).search(before) for section in ("gate_word", "above", "accuracy", "error"))
+
+
+def _bare(text: str, number: Number, codes: tuple[str, ...]) -> Mention | None:
+    """A number without a unit: a share where words of accuracy stand close, else just a number."""
     fraction = _LIKELY_SHARE <= number.value < 1
     value = number.value if number.value <= 1 else number.value / 100
     senses = [Sense(kind="number", value=_whole(number.value))]
-    if (near or fraction) and not number.word:
+    if not number.word and (fraction or _near_accuracy(text, number, codes)):
         senses.insert(0, Sense(kind="threshold", value=round(value, 6)))
     alone = len(text) - (number.end - number.start) <= _REST_MAX
     told = number.value > 1 and text[number.start : number.end].replace("-", " ") in _own_words(codes)
@@ -242,35 +246,65 @@ def quantities_in(text: str, codes: tuple[str, ...], taken: list[tuple[int, int]
     Args:
         answering: the text answers a question or amends a plan, so that 'not two, one' holds numbers.
     """
-    found = [
+    found = _short_versions(text, taken)
+    found += _measured(text, codes, taken, found)
+    found += _latest(text, codes, taken + _spans(found))
+    found += _articles(text, codes, taken + _spans(found))
+    if answering and not _any_with_unit(found):
+        found += [m for m in _plain_words(text, codes[:2]) if free_of(m.span, _spans(found))]
+    return found
+
+
+def _spans(mentions: list[Mention]) -> list[tuple[int, int]]:
+    return [mention.span for mention in mentions]
+
+
+def _short_versions(text: str, taken: list[tuple[int, int]]) -> list[Mention]:
+    """'v2': the letter and the digits are one word, which no other form of a number allows."""
+    return [
         Mention(start=m.start(), end=m.end(), text=m.group(), senses=(Sense(kind="version", value=int(m[1])),))
         for m in _SHORT_VERSION.finditer(text)
         if free_of(m.span(), taken)
     ]
+
+
+def _measured(text: str, codes: tuple[str, ...], names: list[tuple[int, int]], versions: list[Mention]) -> list[Mention]:
+    """Every number that stands free; a unit belongs to it only up to the next number or name."""
     numbers = numbers_in(text, codes)
-    borders = sorted([n.start for n in numbers] + [start for start, _ in taken])
+    borders = sorted([n.start for n in numbers] + [start for start, _ in names])
+    found: list[Mention] = []
     for number in numbers:
-        if not free_of((number.start, number.end), taken + [m.span for m in found]):
+        if not free_of((number.start, number.end), names + _spans(versions + found)):
             continue
         limit = next((place for place in borders if place >= number.end), len(text))
-        mention = (
-            _version(text, number, codes)
-            or _labelled(text, number, codes)
-            or _with_unit(text, number, codes, limit)
-            or _bare(text, number, codes)
-        )
+        mention = _read(text, number, codes, limit)
         if mention is not None:
             found.append(_as_error(text, mention, codes))
-    for section in ("latest",):
-        found += [
-            Mention(start=m.start(), end=m.end(), text=m.group(), senses=(Sense(kind="version", value="latest"),))
-            for m in terms(codes, section).finditer(text)
-            if free_of(m.span(), taken + [f.span for f in found])
-        ]
-    found += _articles(text, codes, taken + [m.span for m in found])
-    if answering and not any(m.sense(kind) for m in found for kind in ("count", "threshold", "duration", "version")):
-        found += [m for m in _plain_words(text, codes[:2]) if free_of(m.span, [f.span for f in found])]
     return found
+
+
+def _read(text: str, number: Number, codes: tuple[str, ...], limit: int) -> Mention | None:
+    """What a number counts, by the surest sign: a word before it, a unit after it, what stands close."""
+    return (
+        _version(text, number, codes)
+        or _labelled(text, number, codes)
+        or _with_unit(text, number, codes, limit)
+        or _bare(text, number, codes)
+    )
+
+
+def _latest(text: str, codes: tuple[str, ...], taken: list[tuple[int, int]]) -> list[Mention]:
+    """'the latest': a version without a number."""
+    return [
+        Mention(start=m.start(), end=m.end(), text=m.group(), senses=(Sense(kind="version", value="latest"),))
+        for m in terms(codes, "latest").finditer(text)
+        if free_of(m.span(), taken)
+    ]
+
+
+def _any_with_unit(found: list[Mention]) -> bool:
+    """Whether a quantity was found already, so that words such as 'one' need not be numbers."""
+    return any(m.sense(kind) for m in found for kind in ("count", "threshold", "duration", "version"))
 
 
 def _plain_words(text: str, codes: tuple[str, ...]) -> list[Mention]:

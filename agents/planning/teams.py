@@ -42,23 +42,32 @@ def _with_things(playbook: Playbook, facts: Facts) -> set[str]:
     return {t.name for t in facts.teams if kinds and all(have[kind](t) for kind in kinds)}
 
 
+def _is_at_home(owners: set[str], home: str | None) -> bool:
+    """Whether the asker's own team is meant: always, unless what is named belongs to one other team alone."""
+    return home is not None and (len(owners) != 1 or home in owners)
+
+
+def _signs(playbook: Playbook, understood: Understood, facts: Facts, recent: list[Understood]) -> list[set[str]]:
+    """Teams that each sign points to, surest sign first; an effect takes no hint from what was talked of before."""
+    owners, every = _owners(understood), {t.name for t in facts.teams}
+    if not playbook.effectful:
+        talked_of = {name for past in recent for name in _meant(past, past.of_kind("team"))}
+        return [owners, _with_models_on(understood, facts), talked_of, every]
+    if any(spec.required and spec.existing and spec.type != "dataset" for spec in playbook.slots.values()):
+        return [owners, _with_things(playbook, facts), every]
+    return [owners, every]
+
+
 def choose_team(
     playbook: Playbook, understood: Understood, facts: Facts, carried: dict[str, JsonValue], recent: list[Understood]
 ) -> TeamChoice:
     """Find the team, surest sign first. Only teams that the asker may see are ever chosen."""
     named = _meant(understood, understood.of_kind("team"))
-    if len(named) > 1:
-        return TeamChoice(rivals=named)
     if named:
-        return TeamChoice(name=named[0])
+        return TeamChoice(name=named[0]) if len(named) == 1 else TeamChoice(rivals=named)
     if isinstance(carried.get("team"), str):
         return TeamChoice(name=str(carried["team"]))
-    owners = _owners(understood)
-    if facts.home_team is not None and (not owners or facts.home_team in owners or len(owners) > 1):
+    if _is_at_home(_owners(understood), facts.home_team):
         return TeamChoice(name=facts.home_team)
-    signs = [owners, {t.name for t in facts.teams}]
-    if not playbook.effectful:
-        signs = [owners, _with_models_on(understood, facts), {n for past in recent for n in _meant(past, past.of_kind("team"))}, signs[1]]
-    elif any(spec.required and spec.existing and spec.type != "dataset" for spec in playbook.slots.values()):
-        signs = [owners, _with_things(playbook, facts), signs[1]]
+    signs = _signs(playbook, understood, facts, recent)
     return TeamChoice(name=next((next(iter(sign)) for sign in signs if len(sign) == 1), None))

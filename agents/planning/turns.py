@@ -9,7 +9,7 @@ from agents.planning.fill import Filler
 from agents.planning.interface import Pending
 from agents.planning.languages import LANGUAGES, terms
 from agents.planning.mentions import Mention, Sense, Understood
-from agents.planning.playbook import Playbook
+from agents.planning.playbook import Playbook, SlotType
 from agents.planning.text import fold
 
 ALL = tuple(LANGUAGES)
@@ -55,14 +55,19 @@ def follow(understood: Understood, pending: Pending, playbook: Playbook, talk: S
         return "withdraw"
     if talk in {"yes", "no"} and not understood.mentions:
         return "agree" if talk == "yes" else "decline"
-    own = understood.asked - {*playbook.does, *playbook.mentions}
-    if own - _soft(understood, own):
-        return "fresh"
-    if understood.asked & set(playbook.does) and _is_whole(understood, playbook):
+    if _starts_anew(understood, playbook):
         return "fresh"
     if pending.asked == CONFIRM and terms(ALL, "yes").match(understood.text):
         return "agree"
     return "answer" if pending.asked and pending.asked != CONFIRM else "amend"
+
+
+def _starts_anew(understood: Understood, playbook: Playbook) -> bool:
+    """Whether a message asks for something else than what is open, or for the same in full."""
+    own = understood.asked - {*playbook.does, *playbook.mentions}
+    if own - _soft(understood, own):
+        return True
+    return bool(understood.asked & set(playbook.does)) and _is_whole(understood, playbook)
 
 
 def _soft(understood: Understood, own: frozenset[str]) -> frozenset[str]:
@@ -93,18 +98,27 @@ def _number_meaning(understood: Understood, pending: Pending, playbook: Playbook
         return types[pending.asked] if types[pending.asked] in _NUMERIC else "number"
     numbers = [m.sense("number") for m in understood.mentions if _is_bare(m)]
     values = [sense.value for sense in numbers if sense and isinstance(sense.value, int | float)]
-    for name, kind in types.items():
-        current = pending.slots.get(name)
-        if kind in {"count", "version", "threshold"} and isinstance(current, int | float) and _names_current(values, current, kind):
-            return kind
-    if "threshold" in types.values() and any(0 < value < 1 or value >= _SHARE_MIN for value in values):
+    return _renewed_kind(values, pending, types) or _likeliest_kind(values, set(types.values()))
+
+
+def _renewed_kind(values: list[int | float], pending: Pending, types: dict[str, SlotType]) -> str | None:
+    """'not 2, 3': the kind of the open slot whose present value is among the numbers."""
+    kinds = {"count", "version", "threshold"}
+    return next((kind for name, kind in types.items() if kind in kinds and _names_current(values, pending.slots.get(name), kind)), None)
+
+
+def _likeliest_kind(values: list[int | float], kinds: set[SlotType]) -> str:
+    """What numbers mean by their size, among the kinds that the playbook has."""
+    if "threshold" in kinds and any(0 < value < 1 or value >= _SHARE_MIN for value in values):
         return "threshold"
-    return "count" if "count" in types.values() else "version" if "version" in types.values() else "number"
+    return next((kind for kind in ("count", "version") if kind in kinds), "number")
 
 
-def _names_current(values: list[int | float], current: int | float, kind: str) -> bool:
-    """'not 2, 3': one of several numbers is the present value."""
-    return len(values) > 1 and (current in values or (kind == "threshold" and round(current * 100, 6) in values))
+def _names_current(values: list[int | float], current: JsonValue, kind: str) -> bool:
+    """Whether one of several numbers is the present value."""
+    if not isinstance(current, int | float) or len(values) < 2:
+        return False
+    return current in values or (kind == "threshold" and round(current * 100, 6) in values)
 
 
 def _meaning(mention: Mention, kind: str) -> Mention:

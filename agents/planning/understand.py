@@ -36,6 +36,13 @@ _CLOCK = re.compile(
 )
 _LATE = re.compile(r"\b(?:in|within|dans|dentro de|tra|binnen|innerhalb|через)\s+(?:the\s+next\s+)?$")
 _NEAR_AHEAD, _NEAR_BEHIND, _NEAR_MENTION = 45, 28, 16
+_LISTED: tuple[tuple[MarkKind, str], ...] = (
+    ("condition", "condition"),
+    ("time", "time"),
+    ("all", "all"),
+    ("unsupported", "unsupported"),
+    ("metric", "other_metric"),
+)
 _AFTER_VERB = frozenset({"de", "nl", "ja", "zh"})
 
 
@@ -95,28 +102,38 @@ class Reader:
 
     def _marks(self, text: str, codes: tuple[str, ...], actions: list[Action], mentions: list[Mention]) -> tuple[list[Action], list[Mark]]:
         hidden = _spans(terms(codes, "soft_condition"), text) + _spans(_HARMLESS, text) + _spans(terms(codes, "now"), text)
-        named = [m.span for m in mentions]
         negations = [s for s in _spans(negation_terms(codes), text) if free_of(s, hidden)]
-        marks: list[Mark] = []
-        for kind, section in (
-            ("condition", "condition"),
-            ("time", "time"),
-            ("all", "all"),
-            ("unsupported", "unsupported"),
-            ("metric", "other_metric"),
-        ):
-            busy = hidden + (named if kind != "condition" else [])
-            busy = busy + [a.span for a in actions] if kind == "unsupported" else busy
-            spoken = codes[:1] if kind == "metric" else codes
-            marks += [_mark(kind, text, s) for s in _spans(terms(spoken, section), text) if free_of(s, busy)]  # type: ignore[arg-type]
+        marks = _listed(text, codes, hidden, actions, mentions)
         marks += [_mark("time", text, s) for s in _spans(_CLOCK, text)]
-        marks = [m for m in marks if m.kind != "condition" or not any(n.kind == "time" and overlaps(n.span, m.span) for n in marks)]
-        actions = [a for a in actions if not any(h[0] <= a.start and a.end <= h[1] for h in _spans(_HARMLESS, text))]
-        actions, left = _negate(text, codes, actions, negations)
+        marks = _without_timed_conditions(marks)
+        actions, left = _negate(text, codes, _without_harmless(text, actions), negations)
         actions = [_ungate(text, codes, action, mentions) for action in actions]
         marks += [_mark("negation", text, s) for s in left if not _is_comparison(text, codes, s)]
-        marks += _below(text, codes, mentions, actions)
+        marks += _below(text, codes, mentions)
         return actions, marks
+
+
+def _listed(text: str, codes: tuple[str, ...], hidden: list[tuple[int, int]], actions: list[Action], mentions: list[Mention]) -> list[Mark]:
+    """Marks from the word lists, outside what is hidden; a condition may stand in a name, an unsupported word not even in a verb."""
+    unnamed = hidden + [m.span for m in mentions]
+    busy = {"condition": hidden, "unsupported": unnamed + [a.span for a in actions]}
+    found: list[Mark] = []
+    for kind, section in _LISTED:
+        spoken = codes[:1] if kind == "metric" else codes
+        found += [_mark(kind, text, s) for s in _spans(terms(spoken, section), text) if free_of(s, busy.get(kind, unnamed))]
+    return found
+
+
+def _without_timed_conditions(marks: list[Mark]) -> list[Mark]:
+    """A condition within words of time ('when it is nine') is said by the time already."""
+    times = [m.span for m in marks if m.kind == "time"]
+    return [m for m in marks if m.kind != "condition" or free_of(m.span, times)]
+
+
+def _without_harmless(text: str, actions: list[Action]) -> list[Action]:
+    """Strong verbs outside set phrases, in which they ask for nothing."""
+    phrases = _spans(_HARMLESS, text)
+    return [a for a in actions if not any(start <= a.start and a.end <= end for start, end in phrases)]
 
 
 def _mark(kind: MarkKind, text: str, span: tuple[int, int]) -> Mark:
@@ -165,22 +182,40 @@ def _negate(
 
 
 def _reached(text: str, codes: tuple[str, ...], actions: list[Action], span: tuple[int, int]) -> list[int]:
+    """The places of the verbs that a negation denies: the one that it stands in, the one before it, or those after it."""
     inside = [i for i, a in enumerate(actions) if a.start <= span[0] and span[1] <= a.end]
     if inside:
         return inside
     start, end = _clause(text, span[0])
-    turn = re.search(r"(?<![\w])(?:but|aber|sondern|mais|pero|sino|ma|mas|maar|но|而是)(?![\w])", text[span[1] : end])
-    end = span[1] + turn.start() if turn else end
-    ahead = [i for i, a in enumerate(actions) if span[1] <= a.start < end and a.start - span[1] <= _NEAR_AHEAD]
-    behind = [i for i, a in enumerate(actions) if start <= a.start and a.end <= span[0] and span[0] - a.end <= _NEAR_BEHIND]
-    if (
-        behind
-        and (_AFTER_VERB & set(codes) or re.match(r"(?:nothing|rien|nada|niente)", text[span[0] :]))
-        and not (ahead and actions[ahead[0]].start - span[1] <= 2)
-    ):
+    ahead = _ahead(actions, span[1], _turn(text, span[1], end))
+    behind = _behind(actions, start, span[0])
+    right_after = bool(ahead) and actions[ahead[0]].start - span[1] <= 2
+    if behind and not right_after and _denies_backwards(text, codes, span[0]):
         return behind[-1:]
-    if not ahead:
-        return []
+    return _coordinated(text, actions, ahead)
+
+
+def _turn(text: str, place: int, end: int) -> int:
+    """Where the reach of a negation ends: at a 'but', else with the clause."""
+    turn = re.search(r"(?<![\w])(?:but|aber|sondern|mais|pero|sino|ma|mas|maar|но|而是)(?![\w])", text[place:end])
+    return place + turn.start() if turn else end
+
+
+def _ahead(actions: list[Action], place: int, end: int) -> list[int]:
+    return [i for i, a in enumerate(actions) if place <= a.start < end and a.start - place <= _NEAR_AHEAD]
+
+
+def _behind(actions: list[Action], start: int, place: int) -> list[int]:
+    return [i for i, a in enumerate(actions) if start <= a.start and a.end <= place and place - a.end <= _NEAR_BEHIND]
+
+
+def _denies_backwards(text: str, codes: tuple[str, ...], place: int) -> bool:
+    """Whether a negation may follow its verb: in languages that put it there, and 'nothing' in every language."""
+    return bool(_AFTER_VERB & set(codes)) or re.match(r"(?:nothing|rien|nada|niente)", text[place:]) is not None
+
+
+def _coordinated(text: str, actions: list[Action], ahead: list[int]) -> list[int]:
+    """The first verb ahead, and those that an 'or' joins to it: 'never retire or roll back'."""
     reached = ahead[:1]
     for previous, current in pairwise(ahead):
         between = text[actions[previous].end : actions[current].start]
@@ -200,7 +235,7 @@ def _ungate(text: str, codes: tuple[str, ...], action: Action, mentions: list[Me
     return action.model_copy(update={"negated": False}) if share and opposite else action
 
 
-def _below(text: str, codes: tuple[str, ...], mentions: list[Mention], actions: list[Action]) -> list[Mark]:
+def _below(text: str, codes: tuple[str, ...], mentions: list[Mention]) -> list[Mark]:
     """A share that must not be reached: 'live if it is below 95 %' has no place in a gate."""
     found = []
     for mention in mentions:
@@ -233,13 +268,15 @@ def _mood(text: str, codes: tuple[str, ...]) -> dict[str, bool]:
     rest, polite = without_courtesy(text, codes)
     starts = terms(codes, "question").match(rest) is not None
     asks = text.rstrip(" \"')").endswith(("?", "？")) or "か。" in text or text.endswith(("吗", "か"))
-    wonder = [
-        m
-        for m in terms(codes, "hypothetical").finditer(text)
-        if " " in m.group() or m.end() - m.start() > 7 or text[: m.start()].strip(" ,") == "" or _CJK_LONG(m)
-    ]
+    wonder = any(_wonders(text, m) for m in terms(codes, "hypothetical").finditer(text))
     past = [m for m in terms(codes, "past").finditer(text) if " " in m.group() or len(m.group()) > 3]
-    return {"question": starts or (asks and not polite), "hypothetical": bool(wonder), "past": bool(past)}
+    return {"question": starts or (asks and not polite), "hypothetical": wonder, "past": bool(past)}
+
+
+def _wonders(text: str, match: re.Match[str]) -> bool:
+    """A short single word makes a text hypothetical only at its beginning."""
+    long = " " in match.group() or match.end() - match.start() > 7 or _CJK_LONG(match)
+    return long or text[: match.start()].strip(" ,") == ""
 
 
 def _CJK_LONG(match: re.Match[str]) -> bool:  # noqa: N802

@@ -176,13 +176,16 @@ class Finder:
         there = pattern.match(self.text, place) if place is not None else None
         for match in pattern.finditer(self.text) if place is None else filter(None, [there]):
             name, span = match["name"], match.span("name")
-            parts = re.split(r"[-_.]", name)
-            given = kind in {"endpoint_name", "model_name"} and len(parts) > 1
-            common = not given and all(part in self.stop or part.isdigit() for part in parts)
-            if common or not free_of(span, self.taken + self.verbs) or (ids_only and not re.search(r"[\d-]", name)):
+            if self._is_common(name, kind) or not free_of(span, self.taken + self.verbs) or (ids_only and not re.search(r"[\d-]", name)):
                 continue
             self.found.append(Mention(start=span[0], end=span[1], text=name, senses=(Sense(kind=kind, value=name),)))
             self.taken.append(span)
+
+    def _is_common(self, name: str, kind: str) -> bool:
+        """Whether a name is made of plain words; one of several parts that is given to something new may be."""
+        parts = re.split(r"[-_.]", name)
+        given = kind in {"endpoint_name", "model_name"} and len(parts) > 1
+        return not given and all(part in self.stop or part.isdigit() for part in parts)
 
     def names(self) -> None:
         """New names for a model or an endpoint: 'call it X', 'live as X'."""
