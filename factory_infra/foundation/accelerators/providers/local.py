@@ -29,28 +29,40 @@ class LocalAccelerators:
 
     def _read(self) -> Pool:
         try:
-            gpus = read_gpus()
-            note = "" if gpus else "NVML found no GPU on this host: a slot is a CPU core."
+            gpus, notes = read_gpus()
+            why = ""
         except pynvml.NVMLError as error:
-            gpus, note = [], f"NVML found no GPU on this host ({error}): a slot is a CPU core."
+            gpus, notes, why = [], [], f" ({error})"
+        if not gpus:
+            notes.append(f"NVML found no GPU on this host that can be used{why}: a slot is a CPU core.")
         slots = gpus or read_cores()
         limit = len(slots) if self._slots_max is None else max(self._slots_max, 0)
-        return Pool(name="local", slots=slots[:limit], note=note)
+        return Pool(name="local", slots=slots[:limit], note=" ".join(notes))
 
 
-def read_gpus() -> list[Slot]:
-    """Ask NVML for every GPU. Raises pynvml.NVMLError without a driver."""
+def read_gpus() -> tuple[list[Slot], list[str]]:
+    """Ask NVML for every GPU, and say of each that does not answer why it is left out. Raises pynvml.NVMLError without a driver."""
+    slots, notes = [], []
     with nvml():
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return [
-            Slot(
-                index=index,
-                kind="gpu",
-                name=str(pynvml.nvmlDeviceGetName(handle)),
-                memory_gib=round(pynvml.nvmlDeviceGetMemoryInfo(handle).total / GIB, 1),
-            )
-            for index, handle in enumerate(handles)
-        ]
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            try:
+                slots.append(read_gpu(index))
+            except pynvml.NVMLError as error:
+                # One that fell off the bus must not take the others along.
+                notes.append(f"GPU {index} is left out ({error}).")
+    return slots, notes
+
+
+def read_gpu(index: int) -> Slot:
+    """Ask for one GPU while NVML is open. Raises pynvml.NVMLError when it does not answer."""
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    name = str(pynvml.nvmlDeviceGetName(handle))
+    try:
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle).total
+    except pynvml.NVMLError_NotSupported:
+        # A GPU that shares the host's memory has none of its own to tell.
+        memory = psutil.virtual_memory().total
+    return Slot(index=index, kind="gpu", name=name, memory_gib=round(memory / GIB, 1))
 
 
 @contextmanager

@@ -240,17 +240,21 @@ def cores_of(order: Order) -> set[int]:
 def environment_for(order: Order, folder: JobFolder) -> dict[str, str]:
     """Return a clean environment: nothing of ours reaches a job but what its specification names."""
     threads = str(max(len(order.slots), 1))
-    visible = ",".join(str(index) for index in order.slots) if order.slot_kind == "gpu" else ""
     own = {
         "PATH": SEARCH_PATH,
         "HOME": str(folder.path),
         "TMPDIR": str(folder.tmp),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        "CUDA_VISIBLE_DEVICES": visible,
         **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads),
     }
-    return own | order.environment | {"LINESHAFT_JOB_DIR": str(folder.path)}
+    return own | order.environment | gpus_of(order) | {"LINESHAFT_JOB_DIR": str(folder.path)}
+
+
+def gpus_of(order: Order) -> dict[str, str]:
+    """Return what shows a job its leased GPUs and no others; CUDA must count them as NVML does, not the fastest first."""
+    visible = ",".join(str(index) for index in order.slots) if order.slot_kind == "gpu" else ""
+    return {"CUDA_VISIBLE_DEVICES": visible, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def now() -> str:
