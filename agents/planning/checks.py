@@ -125,7 +125,9 @@ def _version(context: Context) -> Refusal | None:
     name = context.value("model")
     if not known:
         return _refusal(
-            "model_unknown", f"Team {context.filled.team} has no registered version of {name}.", "Train it first, or name another model."
+            "model_unknown",
+            f"Team {context.filled.team} has no registered version of {name or 'such a model'}.",
+            "Train it first, or name another model.",
         )
     if version not in {m.version for m in known}:
         listed = ", ".join(str(m.version) for m in sorted(known, key=lambda m: m.version))
