@@ -85,11 +85,14 @@ class DurableChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         ports: Ports = self.ports
-        call = ChatCall(messages=[to_message(message) for message in messages], tools=kwargs.get("tools", []), tokens_max=TOKENS_MAX)
+        call = ChatCall(messages=[to_message(message) for message in messages], tokens_max=TOKENS_MAX).model_dump(
+            mode="json", by_alias=True
+        )
+        call["tools"] = kwargs.get("tools", [])  # schemas that were made here: the activity validates them, once is enough
         answered = await ports.call(
             "ask_model",
             {
-                "call": call.model_dump(mode="json", by_alias=True),
+                "call": call,
                 "tenant": self.team,
                 "plan_id": self.plan_id,
                 "thread_id": self.thread_id,

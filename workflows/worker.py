@@ -6,6 +6,7 @@ import signal
 from datetime import timedelta
 
 import structlog
+import uvloop
 from sqlalchemy.exc import OperationalError
 from temporalio.client import Client
 from temporalio.worker import Worker
@@ -59,7 +60,7 @@ def build_worker(client: Client, factory: Factory, task_queue: str = TASK_QUEUE)
             planning.rank,
             planning.settle,
             planning.ask_model,
-            records.write_event,
+            records.write_events,
             records.save_plan,
             records.move_plan,
             records.report_plan,
@@ -130,4 +131,4 @@ async def serve(settings: Settings) -> None:
 
 if __name__ == "__main__":
     configure()
-    asyncio.run(serve(Settings()))
+    uvloop.run(serve(Settings()))  # its loop passes work between Temporal's core and Python in less time

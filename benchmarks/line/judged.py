@@ -1,10 +1,10 @@
 """What tests and evaluations judge: kills, replays, bad input, success on phrasings."""
 
-import asyncio
 import re
 import tempfile
 from pathlib import Path
 
+import uvloop
 from pydantic import ValidationError
 
 from benchmarks.agent_step import GOAL_MILLISECONDS, measure
@@ -35,7 +35,7 @@ def suite(name: str, paths: tuple[str, ...]) -> Check:
 
 def agent_step() -> Check:
     """An agent's step on top of its model and its tool: the best of three medians, for the machine is shared."""
-    milliseconds = min(asyncio.run(measure()) for _ in range(3))
+    milliseconds = min(uvloop.run(measure()) for _ in range(3))
     return Check(
         "an agent step on top of model and tool",
         f"{milliseconds:.1f} ms",

@@ -82,7 +82,6 @@ class Script:
         defaults: dict[str, Callable[[JsonObject], JsonObject]] = {
             "save_plan": lambda _: {},
             "move_plan": lambda _: {},
-            "write_event": lambda _: {},
             "report_plan": lambda _: report,
             "run_step": lambda argument: {"of": step_of(argument)},
             "verify_step": lambda _: {"verified": True},
@@ -90,7 +89,19 @@ class Script:
             "run_job": lambda argument: succeeded(argument),
             "cancel_job": lambda _: {},
         }
-        return [self._activity(name, default) for name, default in defaults.items()]
+        return [self._write_events, *(self._activity(name, default) for name, default in defaults.items())]
+
+    @property
+    def _write_events(self) -> Callable[..., Any]:
+        """Events come in batches; the script and what it recorded know each by itself, as `write_event`."""
+
+        @activity.defn(name="write_events")
+        async def written(batch: dict[str, Any]) -> dict[str, Any]:
+            for event in batch["events"]:
+                await self.act("write_event", event, {})
+            return {}
+
+        return written
 
     def _activity(self, name: str, default: Callable[[JsonObject], JsonObject]) -> Callable[..., Any]:
         @activity.defn(name=name)

@@ -1,5 +1,6 @@
 """Activities over records: events, the plan's state, and the words in which it ended."""
 
+from pydantic import BaseModel
 from temporalio import activity
 
 from factory_infra.database import utcnow
@@ -19,19 +20,26 @@ OPENINGS = {
 }
 
 
+class EventBatch(BaseModel):
+    """Events to append, in order."""
+
+    events: list[NewEvent]
+
+
 class RecordActivities:
     """Writes down what happened."""
 
     def __init__(self, factory: Factory) -> None:
         self._factory = factory
 
-    @activity.defn(name="write_event")
+    @activity.defn(name="write_events")
     @translated
-    async def write_event(self, event: NewEvent) -> JsonObject:
-        """Append an event, once under its key; the first message names its thread."""
-        await self._factory.records.write_event(event)
-        if event.kind == "message.user":
-            await self._factory.records.title_thread(event.thread_id, str(event.payload["text"])[:80])
+    async def write_events(self, batch: EventBatch) -> JsonObject:
+        """Append events in order, each once under its key; the first message names its thread."""
+        for event in batch.events:
+            await self._factory.records.write_event(event)
+            if event.kind == "message.user":
+                await self._factory.records.title_thread(event.thread_id, str(event.payload["text"])[:80])
         return {}
 
     @activity.defn(name="save_plan")

@@ -15,10 +15,11 @@ class EventWriter:
         self._tenant = tenant
         self._thread_id = thread_id
         self._plan_id = plan_id
+        self._noted: list[JsonObject] = []
         self.sequence = sequence
 
-    async def write(self, kind: str, payload: JsonObject, *, plan_id: str | None = None) -> None:
-        """Append one event to the thread's stream."""
+    def note(self, kind: str, payload: JsonObject, *, plan_id: str | None = None) -> None:
+        """Keep an event until the next flush: what an agent does is told in batches, for each write costs a step milliseconds."""
         self.sequence += 1
         event: JsonObject = {
             "key": f"{workflow.info().workflow_id}/{self.sequence}",
@@ -28,4 +29,16 @@ class EventWriter:
             "kind": kind,
             "payload": payload,
         }
-        await workflow.execute_local_activity("write_event", event, start_to_close_timeout=timedelta(seconds=30))
+        self._noted.append(event)
+
+    async def flush(self) -> None:
+        """Append what was noted to the thread's stream, in order."""
+        noted, self._noted = self._noted, []
+        if noted:
+            batch: JsonObject = {"events": list(noted)}
+            await workflow.execute_local_activity("write_events", batch, start_to_close_timeout=timedelta(seconds=30))
+
+    async def write(self, kind: str, payload: JsonObject, *, plan_id: str | None = None) -> None:
+        """Append one event to the thread's stream now, after all that were noted."""
+        self.note(kind, payload, plan_id=plan_id)
+        await self.flush()

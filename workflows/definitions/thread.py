@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import JsonValue
 
     from tools.plan import Plan
-    from workflows.definitions.calls import call
+    from workflows.definitions.calls import SHORT_READS, call
     from workflows.definitions.events import EventWriter
     from workflows.definitions.plan import PlanWorkflow
     from workflows.failures import explain
@@ -30,17 +30,23 @@ class TurnPorts:
         self._events = events
 
     async def call(self, activity: str, argument: Mapping[str, JsonValue]) -> JsonObject:
-        """Run an activity durably."""
+        """Run an activity durably. What the agents did so far is told before anything that may last."""
+        if activity not in SHORT_READS:
+            await self._events.flush()
         return await call(activity, dict(argument), summary=str(argument.get("name") or argument.get("agent") or ""))
 
     async def emit(self, kind: str, payload: Mapping[str, JsonValue]) -> None:
-        """Write an event."""
-        await self._events.write(kind, dict(payload))
+        """Note an event; it is written before the next call that may last, and at the turn's end."""
+        self._events.note(kind, dict(payload))
 
 
-@workflow.defn(name="thread")
+@workflow.defn(name="thread", sandboxed=False)
 class ThreadWorkflow:
-    """One conversation. Messages are worked on one after the other, in the order in which they came."""
+    """One conversation. Messages are worked on one after the other, in the order in which they came.
+
+    Not in the sandbox: nearly all that runs here is the graph, whose libraries are passed through it anyway, and its checks of
+    every isinstance cost a step milliseconds. That the order of commands holds is shown by the stored histories.
+    """
 
     @workflow.init
     def __init__(self, start: ThreadInput) -> None:
