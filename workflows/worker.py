@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from agents.graph import dispatch
+from agents.graph import dispatch, dispatch_graph
 from agents.planning.planner import PlaybookPlanner
 from agents.planning.playbook import load_playbooks
 from factory_infra.errors import LineshaftError
@@ -40,6 +40,7 @@ log = structlog.get_logger("worker")
 
 def build_worker(client: Client, factory: Factory, task_queue: str = TASK_QUEUE) -> Worker:
     """Register graphs, workflows and activities."""
+    dispatch_graph()  # compiled now: the first turn must not spend its workflow task on it
     graphs.register("dispatch", dispatch)
     planner = PlaybookPlanner(load_playbooks(), factory.embeddings)
     steps, jobs, records = StepActivities(factory), JobActivities(factory), RecordActivities(factory)
