@@ -68,6 +68,7 @@ class SecurityHeaders:
         async def complete(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                headers.setdefault("cache-control", "no-cache" if scope["path"].startswith("/console") else "no-store")
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
