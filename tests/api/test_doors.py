@@ -144,7 +144,7 @@ class TestBrowser:
     async def test_every_answer_bounds_what_a_page_may_do(self, doors: Doors, path: str) -> None:
         answer = await doors.ask("GET", path)
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["cache-control"] == ("no-cache" if path == "/console/" else "no-store")
         assert answer.headers["referrer-policy"] == "no-referrer"
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
