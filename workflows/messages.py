@@ -7,6 +7,12 @@ from tools.plan import Plan, PlanState, Step
 JsonObject = dict[str, JsonValue]
 
 
+class Told(BaseModel):
+    """What an activity is asked, with what the agents did before: it writes that first, and saves the step a call of its own."""
+
+    events: list[JsonObject] = []
+
+
 class Who(BaseModel):
     """Who asks, as the door authenticated it."""
 
@@ -75,7 +81,7 @@ class PlanStatus(BaseModel):
     steps: dict[str, str] = {}
 
 
-class StepCall(BaseModel):
+class StepCall(Told):
     """One step with its arguments filled in."""
 
     plan_id: str
@@ -134,7 +140,7 @@ class PlanOutcome(BaseModel):
     remedy: str = ""
 
 
-class ModelCall(BaseModel):
+class ModelCall(Told):
     """One call of the model, with whom it is charged to."""
 
     call: JsonObject
@@ -144,13 +150,13 @@ class ModelCall(BaseModel):
     agent: str
 
 
-class SituationCall(BaseModel):
+class SituationCall(Told):
     """Whose factory to look at."""
 
     tenant: str | None
 
 
-class PlannerCall(BaseModel):
+class PlannerCall(Told):
     """A request to the planner: the turn and the facts, and in the second half the ranking and the model's answers."""
 
     turn: JsonObject = {}

@@ -106,6 +106,8 @@ class Script:
     def _activity(self, name: str, default: Callable[[JsonObject], JsonObject]) -> Callable[..., Any]:
         @activity.defn(name=name)
         async def scripted(argument: dict[str, Any]) -> dict[str, Any]:
+            for event in argument.pop("events", []):
+                await self.act("write_event", event, {})
             return await self.act(name, argument, default(argument))
 
         return scripted

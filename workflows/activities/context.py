@@ -5,7 +5,7 @@ import errno
 import functools
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 import httpx
 import structlog
@@ -15,10 +15,11 @@ from temporalio.exceptions import ApplicationError
 
 from factory_infra.errors import LineshaftError, StorageFull, Unavailable
 from factory_infra.factory import Factory
+from factory_infra.records.models import NewEvent
 from tools.spec import ToolContext
 from tools.toolbox import AnyTool
 from workflows.failures import to_application_error
-from workflows.messages import StepCall
+from workflows.messages import StepCall, Told
 
 FAULT_ATTEMPTS_MAX = 3
 log = structlog.get_logger("activities")
@@ -64,6 +65,28 @@ def storage_error(error: OSError) -> LineshaftError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StorageFull("No space is left on the device.", remedy="Free some space and ask again.")
     return Unavailable(f"The system refused ({error.strerror or type(error).__name__}).", remedy="It is tried again.")
+
+
+class Acting(Protocol):
+    """A group of activities over one factory."""
+
+    _factory: Factory
+
+
+A = TypeVar("A", bound=Acting)
+T = TypeVar("T", bound=Told)
+
+
+def telling(method: Callable[[A, T], Awaitable[R]]) -> Callable[[A, T], Awaitable[R]]:
+    """Write the events that came with the request, each once under its key, before anything else."""
+
+    @functools.wraps(method)
+    async def wrapped(self: A, request: T) -> R:
+        for event in request.events:
+            await self._factory.records.write_event(NewEvent.model_validate(event))
+        return await method(self, request)
+
+    return wrapped
 
 
 def effect_key(factory: Factory, key: str) -> str:

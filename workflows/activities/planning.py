@@ -27,7 +27,7 @@ from factory_infra.paas.training.datasets import DATASETS
 from factory_infra.saas.metering.models import Attribution, Charge
 from factory_infra.saas.models.models import ChatCall
 from workflows.activities.beating import beating
-from workflows.activities.context import effect_key, translated
+from workflows.activities.context import effect_key, telling, translated
 from workflows.messages import JsonObject, ModelCall, PlannerCall, SituationCall
 
 CHARACTERS_PER_TOKEN = 3
@@ -43,6 +43,7 @@ class PlanningActivities:
 
     @activity.defn(name="read_situation")
     @translated
+    @telling
     async def read_situation(self, request: SituationCall) -> JsonObject:
         """Read what the asker may see of the factory, and which model there is."""
         factory, model = self._factory, self._factory.chat_model
@@ -93,6 +94,7 @@ class PlanningActivities:
 
     @activity.defn(name="rank_request")
     @translated
+    @telling
     async def rank(self, request: PlannerCall) -> JsonObject:
         """The planner's first half."""
         ranking = await self._planner.rank(Turn.model_validate(request.turn), Facts.model_validate(request.facts))
@@ -100,6 +102,7 @@ class PlanningActivities:
 
     @activity.defn(name="settle_request")
     @translated
+    @telling
     async def settle(self, request: PlannerCall) -> JsonObject:
         """The planner's second half."""
         outcome = self._planner.settle(Ranking.model_validate(request.ranking), request.answers, Facts.model_validate(request.facts))
@@ -107,6 +110,7 @@ class PlanningActivities:
 
     @activity.defn(name="ask_model")
     @translated
+    @telling
     async def ask_model(self, request: ModelCall) -> JsonObject:
         """Ask the model once, charged to the team: reserved for the worst case before, settled by the upstream's usage after.
 

@@ -8,7 +8,7 @@ from tools.plan import Effect
 from tools.spec import Observation, ToolContext, observe, reference, refused
 from tools.toolbox import AnyTool, tool_named
 from workflows.activities.beating import beating
-from workflows.activities.context import effect_key, tool_context, translated
+from workflows.activities.context import effect_key, telling, tool_context, translated
 from workflows.messages import JsonObject, StepCall, ToolCall
 
 
@@ -20,6 +20,7 @@ class StepActivities:
 
     @activity.defn(name="foresee_step")
     @translated
+    @telling
     async def foresee(self, request: StepCall) -> JsonObject:
         """Return the step with its dry run and its price; nothing is done. What the tool knows better than the plan is set right."""
         step, context = request.step, tool_context(self._factory, request, request.key)

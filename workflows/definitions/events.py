@@ -31,9 +31,14 @@ class EventWriter:
         }
         self._noted.append(event)
 
+    def take(self) -> list[JsonObject]:
+        """Hand over what was noted, for an activity that writes it before it does anything else."""
+        noted, self._noted = self._noted, []
+        return noted
+
     async def flush(self) -> None:
         """Append what was noted to the thread's stream, in order."""
-        noted, self._noted = self._noted, []
+        noted = self.take()
         if noted:
             batch: JsonObject = {"events": list(noted)}
             await workflow.execute_local_activity("write_events", batch, start_to_close_timeout=timedelta(seconds=30))

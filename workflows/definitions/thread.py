@@ -30,10 +30,9 @@ class TurnPorts:
         self._events = events
 
     async def call(self, activity: str, argument: Mapping[str, JsonValue]) -> JsonObject:
-        """Run an activity durably. What the agents did so far is told before anything that may last."""
-        if activity not in SHORT_READS:
-            await self._events.flush()
-        return await call(activity, dict(argument), summary=str(argument.get("name") or argument.get("agent") or ""))
+        """Run an activity durably. What the agents did so far goes with any that may last, which writes it first."""
+        told: JsonObject = {} if activity in SHORT_READS else {"events": list(self._events.take())}
+        return await call(activity, {**argument, **told}, summary=str(argument.get("name") or argument.get("agent") or ""))
 
     async def emit(self, kind: str, payload: Mapping[str, JsonValue]) -> None:
         """Note an event; it is written before the next call that may last, and at the turn's end."""
