@@ -1,18 +1,15 @@
-"""Free planning with a large model: a stock agent loop over read-only tools that ends in a typed plan, a question or a refusal."""
+"""Free planning with a large model: a loop of model and tools over read-only tools that ends in a typed plan, a question or a refusal."""
 
-from collections.abc import Sequence
-
-from langchain.agents import create_agent
-from langchain_core.messages import HumanMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphRecursionError
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
-from agents.durable_model import DurableChatModel
+from agents.loop import LoopContext, LoopState, loop_graph, schemas_of
 from agents.planning.interface import Draft, Outcome, Question, Refusal, Reply
 from agents.specialists import ROSTER, within_scope
 from agents.state import Situation, TurnInput
 from factory_infra.errors import LineshaftError
+from factory_infra.saas.models.models import ChatMessage
 from tools.plan import Effect, Step
 from tools.ports import JsonObject, Ports
 from tools.spec import observe, reference
@@ -103,7 +100,6 @@ class Conclusion:
                 name=name,
                 description=(call.__doc__ or "").strip(),
                 args_schema=schema,
-                return_direct=name != "propose_plan",
             )
             for name, call, schema in (
                 ("propose_plan", self.propose_plan, ProposedPlan),
@@ -187,16 +183,17 @@ async def plan_freely(turn: TurnInput, situation: Situation, ports: Ports, team:
     """Let the model read and conclude, within a bound of rounds. What it says without concluding is a plain reply."""
     conclusion = Conclusion(turn, situation)
     readers = [reading_tool(tool_named(name), turn, ports, team) for name in ROSTER["dispatcher"].tools]
-    tools: Sequence[BaseTool] = [*readers, *conclusion.tools()]
-    model = DurableChatModel(ports=ports, team=team, plan_id=turn.plan_id, thread_id=turn.thread_id, agent="dispatcher")
-    agent = create_agent(model, tools, system_prompt=instructions(situation))
-    said = [*turn.memory.recent, turn.text]
+    tools: dict[str, BaseTool] = {tool.name: tool for tool in (*readers, *conclusion.tools())}
+    charged: JsonObject = {"tenant": team, "plan_id": turn.plan_id, "thread_id": turn.thread_id, "agent": "dispatcher"}
+    context = LoopContext(ports, tools, schemas_of(tools), charged, lambda: conclusion.outcome is not None)
+    said = [ChatMessage(role="user", content=text) for text in (*turn.memory.recent, turn.text)]
+    start: LoopState = {"messages": [ChatMessage(role="system", content=instructions(situation)), *said]}
     try:
-        state = await agent.ainvoke({"messages": [HumanMessage(text) for text in said]}, {"recursion_limit": ROUNDS_MAX})
+        state = await loop_graph().ainvoke(start, {"recursion_limit": ROUNDS_MAX}, context=context)
     except GraphRecursionError:
         return Refusal(code="model_looped", reason="The model did not come to a conclusion.", remedy="Say it in other words, or smaller.")
     except LineshaftError as error:
         return Refusal(code=error.error_code, reason=error.reason, remedy=error.remedy)
     except ValidationError as error:
         return Refusal(code="model_nonsense", reason=f"The model's answer cannot be read: {error.title}.", remedy="Ask again.")
-    return conclusion.outcome or Reply(text=str(state["messages"][-1].content))
+    return conclusion.outcome or Reply(text=state["messages"][-1].content)
