@@ -38,11 +38,6 @@ class ToolContext:
     thread_id: str = ""
     agent: str = ""
 
-    @property
-    def tenants(self) -> list[str]:
-        """The tenants whose objects a read may show."""
-        return [self.tenant]
-
 
 Raw = Mapping[str, JsonValue]
 """A step's arguments before its references are filled in."""

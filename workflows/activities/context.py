@@ -17,7 +17,6 @@ from factory_infra.errors import LineshaftError, StorageFull, Unavailable
 from factory_infra.factory import Factory
 from factory_infra.records.models import NewEvent
 from tools.spec import ToolContext
-from tools.toolbox import AnyTool
 from workflows.failures import to_application_error
 from workflows.messages import StepCall, Told
 
@@ -105,8 +104,3 @@ def tool_context(factory: Factory, request: StepCall, key: str) -> ToolContext:
         thread_id=request.thread_id,
         agent=request.step.agent,
     )
-
-
-def dumped(tool: AnyTool, result: object) -> dict[str, object]:
-    """Return a tool's result as JSON, through its own model."""
-    return tool.result.model_validate(result, from_attributes=True).model_dump(mode="json")  # type: ignore[no-any-return]

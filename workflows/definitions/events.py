@@ -19,7 +19,7 @@ class EventWriter:
         self.sequence = sequence
 
     def note(self, kind: str, payload: JsonObject, *, plan_id: str | None = None) -> None:
-        """Keep an event until the next flush: what an agent does is told in batches, for each write costs a step milliseconds."""
+        """Keep an event until it is taken or flushed: what an agent does is told in batches, for each write costs a step milliseconds."""
         self.sequence += 1
         event: JsonObject = {
             "key": f"{workflow.info().workflow_id}/{self.sequence}",
