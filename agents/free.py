@@ -1,10 +1,9 @@
 """Free planning with a large model: a loop of model and tools over read-only tools that ends in a typed plan, a question or a refusal."""
 
-from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphRecursionError
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
-from agents.loop import LoopContext, LoopState, loop_graph, schemas_of
+from agents.loop import AnyLoopTool, LoopContext, LoopState, LoopTool, loop_graph
 from agents.planning.interface import Draft, Outcome, Question, Refusal, Reply
 from agents.specialists import ROSTER, within_scope
 from agents.state import Situation, TurnInput
@@ -61,51 +60,43 @@ class Conclusion:
         self._teams = {team.name for team in situation.facts.teams}
         self.outcome: Outcome | None = None
 
-    async def propose_plan(self, title: str, team: str, steps: list[ProposedStep]) -> str:
+    async def propose_plan(self, proposed: ProposedPlan) -> str:
         """Propose a plan: the last thing to do when the request asks for an effect. A person approves it before anything happens."""
         try:
-            drafted = self._draft(title, team, steps)
+            drafted = self._draft(proposed)
         except LineshaftError as error:
             return observe(error).model_dump_json()
         self.outcome = drafted
         return "proposed"
 
-    async def ask_person(self, text: str) -> str:
+    async def ask_person(self, question: AskedQuestion) -> str:
         """Ask the person one question when something is missing."""
-        self.outcome = Question(text=text)
+        self.outcome = Question(text=question.text)
         return "asked"
 
-    async def decline(self, reason: str, remedy: str) -> str:
+    async def decline(self, declined: Declined) -> str:
         """Say that the request cannot be done, why, and what would work."""
-        self.outcome = Refusal(code="declined", reason=reason, remedy=remedy)
+        self.outcome = Refusal(code="declined", reason=declined.reason, remedy=declined.remedy)
         return "declined"
 
-    def _draft(self, title: str, team: str, proposed: list[ProposedStep]) -> Draft:
-        owner = self._turn.who.tenant or team
-        if owner not in self._teams or team != owner:
-            reason = f"There is no team '{team}'."
+    def _draft(self, proposed: ProposedPlan) -> Draft:
+        owner = self._turn.who.tenant or proposed.team
+        if owner not in self._teams or proposed.team != owner:
+            reason = f"There is no team '{proposed.team}'."
             raise LineshaftError(reason, code="team_unknown", remedy=f"Teams: {', '.join(sorted(self._teams))}.")
         known: set[str] = set()
         steps = []
-        for each in proposed:
+        for each in proposed.steps:
             steps.append(typed_step(each, known))
             known.add(each.id)
-        return Draft(playbook="", agent="dispatcher", tenant=team, title=title, steps=steps)
+        return Draft(playbook="", agent="dispatcher", tenant=owner, title=proposed.title, steps=steps)
 
-    def tools(self) -> list[BaseTool]:
+    def tools(self) -> list[AnyLoopTool]:
         """The tools that conclude: the loop ends after each."""
         return [
-            StructuredTool.from_function(
-                coroutine=call,
-                name=name,
-                description=(call.__doc__ or "").strip(),
-                args_schema=schema,
-            )
-            for name, call, schema in (
-                ("propose_plan", self.propose_plan, ProposedPlan),
-                ("ask_person", self.ask_person, AskedQuestion),
-                ("decline", self.decline, Declined),
-            )
+            LoopTool("propose_plan", (self.propose_plan.__doc__ or "").strip(), ProposedPlan, self.propose_plan),
+            LoopTool("ask_person", (self.ask_person.__doc__ or "").strip(), AskedQuestion, self.ask_person),
+            LoopTool("decline", (self.decline.__doc__ or "").strip(), Declined, self.decline),
         ]
 
 
@@ -143,14 +134,14 @@ def typed_step(proposed: ProposedStep, known: set[str]) -> Step:
     return step
 
 
-def reading_tool(tool: AnyTool, turn: TurnInput, ports: Ports, team: str) -> StructuredTool:
+def reading_tool(tool: AnyTool, turn: TurnInput, ports: Ports, team: str) -> AnyLoopTool:
     """Make a read-only tool callable by the loop; every call is an activity. A dot is not allowed in the field's tool names."""
 
-    async def call(**arguments: JsonValue) -> str:
+    async def call(arguments: BaseModel) -> str:
         request: JsonObject = {
             "name": tool.name,
             "agent": "dispatcher",
-            "arguments": dict(arguments),
+            "arguments": arguments.model_dump(mode="json", exclude_unset=True),
             "tenant": team,
             "actor": turn.who.actor,
             "plan_id": turn.plan_id,
@@ -160,9 +151,7 @@ def reading_tool(tool: AnyTool, turn: TurnInput, ports: Ports, team: str) -> Str
         await ports.emit("tool.returned", {"tool": tool.name, "agent": "dispatcher", "outcome": observed["outcome"]})
         return str(observed)
 
-    return StructuredTool.from_function(
-        coroutine=call, name=tool.name.replace(".", "_"), description=tool.description, args_schema=tool.arguments
-    )
+    return LoopTool(tool.name.replace(".", "_"), tool.description, tool.arguments, call)
 
 
 def instructions(situation: Situation) -> str:
@@ -183,9 +172,9 @@ async def plan_freely(turn: TurnInput, situation: Situation, ports: Ports, team:
     """Let the model read and conclude, within a bound of rounds. What it says without concluding is a plain reply."""
     conclusion = Conclusion(turn, situation)
     readers = [reading_tool(tool_named(name), turn, ports, team) for name in ROSTER["dispatcher"].tools]
-    tools: dict[str, BaseTool] = {tool.name: tool for tool in (*readers, *conclusion.tools())}
+    tools: dict[str, AnyLoopTool] = {tool.name: tool for tool in (*readers, *conclusion.tools())}
     charged: JsonObject = {"tenant": team, "plan_id": turn.plan_id, "thread_id": turn.thread_id, "agent": "dispatcher"}
-    context = LoopContext(ports, tools, schemas_of(tools), charged, lambda: conclusion.outcome is not None)
+    context = LoopContext(ports, tools, charged, lambda: conclusion.outcome is not None)
     said = [ChatMessage(role="user", content=text) for text in (*turn.memory.recent, turn.text)]
     start: LoopState = {"messages": [ChatMessage(role="system", content=instructions(situation)), *said]}
     try:

@@ -1,17 +1,16 @@
 """The loop of free planning as a graph of two nodes: think (one durable, metered model call) and act (the tools that it asked for)."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypedDict
+from typing import Any, Generic, TypedDict, TypeVar
 
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.utils.function_calling import convert_to_openai_function
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from factory_infra.errors import Unavailable
 from factory_infra.saas.models.models import ChatAnswer, ChatCall, ChatMessage, ToolCall
@@ -27,27 +26,55 @@ class LoopState(TypedDict, total=False):
     concluded: bool
 
 
+A = TypeVar("A", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class LoopTool(Generic[A]):
+    """What the model may call: arguments that are validated first, and what is done with them."""
+
+    name: str
+    description: str
+    arguments: type[A]
+    call: Callable[[A], Awaitable[str]]
+
+    async def answer(self, arguments: JsonObject) -> str:
+        """Validate what the model wrote, then do it. Raises ValidationError."""
+        return await self.call(self.arguments.model_validate(arguments))
+
+    def schema(self) -> JsonObject:
+        """The tool as an OpenAI function schema."""
+        return {
+            "type": "function",
+            "function": {"name": self.name, "description": self.description, "parameters": parameters(self.arguments)},
+        }
+
+
+AnyLoopTool = LoopTool[Any]
+
+
+@cache
+def parameters(arguments: type[BaseModel]) -> JsonObject:
+    """The JSON schema of a tool's arguments with its references resolved: made once a process, for that costs more than a step."""
+    made: JsonObject = convert_to_openai_function(arguments)["parameters"]
+    return made
+
+
 @dataclass(frozen=True)
 class LoopContext:
     """What the nodes reach: the ports, the tools, to whom calls are charged, and whether a tool has concluded."""
 
     ports: Ports
-    tools: Mapping[str, BaseTool]
-    schemas: list[dict[str, Any]]
+    tools: Mapping[str, AnyLoopTool]
     charged: JsonObject
     concluded: Callable[[], bool]
-
-
-def schemas_of(tools: Mapping[str, BaseTool]) -> list[dict[str, Any]]:
-    """The tools as OpenAI function schemas: made once a turn, for that costs more than a step."""
-    return [convert_to_openai_tool(tool) for tool in tools.values()]
 
 
 async def think(state: LoopState, runtime: Runtime[LoopContext]) -> LoopState:
     """Ask the model what to do next. Raises Unavailable when it does not answer."""
     context = runtime.context
     call = ChatCall(messages=state["messages"], tokens_max=TOKENS_MAX).model_dump(mode="json", by_alias=True)
-    call["tools"] = context.schemas  # made here: the activity validates them, once is enough
+    call["tools"] = [tool.schema() for tool in context.tools.values()]  # made here: the activity validates them, once is enough
     answered = await context.ports.call("ask_model", {**context.charged, "call": call})
     if not answered["ok"]:
         raise Unavailable(str(answered["reason"]), remedy="Try again later, or choose another model.", code="model_unavailable")
@@ -65,13 +92,13 @@ async def act(state: LoopState, runtime: Runtime[LoopContext]) -> LoopState:
     return {"messages": [*state["messages"], *observed], "concluded": context.concluded()}
 
 
-async def observation(call: ToolCall, tools: Mapping[str, BaseTool]) -> ChatMessage:
+async def observation(call: ToolCall, tools: Mapping[str, AnyLoopTool]) -> ChatMessage:
     """What a call came to. An unknown name or arguments that do not parse are told back, for the model to mend."""
     if call.name not in tools:
         text = f"There is no tool '{call.name}'. Tools: {', '.join(sorted(tools))}."
     else:
         try:
-            text = str(await tools[call.name].ainvoke(call.arguments))
+            text = await tools[call.name].answer(call.arguments)
         except ValidationError as error:
             text = f"The arguments of {call.name} cannot be read: {error}"
     return ChatMessage(role="tool", content=text, tool_call_id=call.id)

@@ -6,11 +6,13 @@ the product's thread workflow, its graph, its events, against a real Temporal de
 
 import asyncio
 import json
+import os
 import statistics
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import uvloop
@@ -24,15 +26,15 @@ from temporalio.worker import Worker
 from agents.graph import dispatch
 from agents.planning.interface import Facts, TeamFact
 from agents.state import Situation
+from cli.stack.parts import TEMPORAL_ENVIRONMENT, TEMPORAL_OPTIONS
 from workflows import graphs
 from workflows.definitions.plan import PlanWorkflow
 from workflows.definitions.thread import ThreadWorkflow
 from workflows.messages import JsonObject, ThreadInput, UserMessage, Who
 from workflows.sandbox import sandbox
+from workflows.worker import spare_collector
 
 QUEUE = "benchmark"
-FLAGS = ("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL")
-RATE = ("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000")
 GOAL_MILLISECONDS = 15.0
 
 
@@ -103,9 +105,10 @@ class StepTime:
     median: float
 
 
-async def measure(rounds: int = 10, repeats: int = 15) -> StepTime:
+async def measure(rounds: int = 10, repeats: int = 25) -> StepTime:
     """Time turns with steps against turns without, in one run."""
     instant = Instant()
+    os.environ.update(TEMPORAL_ENVIRONMENT)  # the server below inherits it, as the stack's does
     graphs.register("dispatch", dispatch)
     with tempfile.TemporaryDirectory() as folder:
         async with (
@@ -113,7 +116,8 @@ async def measure(rounds: int = 10, repeats: int = 15) -> StepTime:
                 data_converter=pydantic_data_converter,
                 dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
                 dev_server_database_filename=str(Path(folder) / "temporal.db"),
-                dev_server_extra_args=[*FLAGS, *RATE],
+                dev_server_extra_args=[option for option in TEMPORAL_OPTIONS if option not in ("--log-level", "warn")],
+                dev_server_startup_timeout=timedelta(seconds=60),
             ) as environment,
             Worker(
                 environment.client,
@@ -124,6 +128,7 @@ async def measure(rounds: int = 10, repeats: int = 15) -> StepTime:
             ),
         ):
             await turn_seconds(environment.client, instant, rounds)
+            spare_collector()
             empty, full = [], []
             for _ in range(repeats):
                 empty.append(await turn_seconds(environment.client, instant, 0))

@@ -18,7 +18,7 @@ from factory_infra.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("postgres", "temporal", "chroma", "models", "mlflow", "schema", "worker", "api")
-_TEMPORAL_OPTIONS = [
+TEMPORAL_OPTIONS = [
     "--sqlite-pragma",
     "journal_mode=WAL",
     "--sqlite-pragma",
@@ -29,6 +29,8 @@ _TEMPORAL_OPTIONS = [
     "--log-level",
     "warn",
 ]
+TEMPORAL_ENVIRONMENT = {"GOGC": "400"}
+"""It collects garbage less often: some tens of MB more, and a tenth less work for each step."""
 
 
 class LocalParts:
@@ -88,8 +90,8 @@ class LocalParts:
         namespace = self._settings.temporal_namespace
         return Part(
             name="temporal",
-            command=[_beside_python("temporal"), "server", "start-dev", *where, "--namespace", namespace, *_TEMPORAL_OPTIONS],
-            environment=environment_plain(),
+            command=[_beside_python("temporal"), "server", "start-dev", *where, "--namespace", namespace, *TEMPORAL_OPTIONS],
+            environment={**environment_plain(), **TEMPORAL_ENVIRONMENT},
             health=http_ok(f"{self.temporal_ui_url}/api/v1/namespaces/{quote(namespace)}"),
             url=self.temporal_ui_url or "",
         )

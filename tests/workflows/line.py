@@ -15,6 +15,7 @@ from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from factory_infra.errors import LineshaftError
 from tools.plan import Effect, Plan, Step
@@ -28,6 +29,7 @@ from workflows.sandbox import sandbox
 JsonObject = dict[str, JsonValue]
 Act = JsonObject | LineshaftError | Callable[[JsonObject], Awaitable[JsonObject]]
 WORKFLOWS: tuple[type, ...] = (ThreadWorkflow, PlanWorkflow, JobWorkflow)
+START_LIMIT = timedelta(seconds=20)
 ANN = Who(actor="ann (1)", role="approver", tenant="vision")
 
 
@@ -143,12 +145,16 @@ def plan(*steps: Step, **fields: Any) -> Plan:
     return Plan.model_validate({**known, "steps": steps, **fields})
 
 
+# A server chooses its port itself and may lose it to a neighbour; on a cold disk it also starts slowly.
+again = retry(retry=retry_if_exception_type(RuntimeError), stop=stop_after_attempt(3), reraise=True)
+
+
 @asynccontextmanager
 async def time_skipping() -> AsyncIterator[Client]:
     """A client of a server whose clock jumps over waits."""
     binary = Path(sys.executable).with_name("temporal-test-server")
-    environment = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(binary), data_converter=pydantic_data_converter
+    environment = await again(WorkflowEnvironment.start_time_skipping)(
+        test_server_existing_path=str(binary), data_converter=pydantic_data_converter, test_server_startup_timeout=START_LIMIT
     )
     async with environment:
         yield environment.client
@@ -158,8 +164,11 @@ async def time_skipping() -> AsyncIterator[Client]:
 async def development_server() -> AsyncIterator[Client]:
     """A client of the server that the stack starts, without a file."""
     binary = Path(sys.executable).with_name("temporal")
-    environment = await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(binary), data_converter=pydantic_data_converter, dev_server_log_level="error"
+    environment = await again(WorkflowEnvironment.start_local)(
+        dev_server_existing_path=str(binary),
+        data_converter=pydantic_data_converter,
+        dev_server_log_level="error",
+        dev_server_startup_timeout=START_LIMIT,
     )
     async with environment:
         yield environment.client
