@@ -9,7 +9,6 @@ PASSED_THROUGH = (
     "workflows.graphs",
     "workflows.messages",
     "workflows.failures",
-    "langchain",
     "langchain_core",
     "langgraph",
     "langsmith",

@@ -9,17 +9,12 @@ from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflow
 with workflow.unsafe.imports_passed_through():
     from pydantic import JsonValue
 
-    from tools.plan import Plan, PlanState, Step
+    from tools.plan import Plan, PlanState, Step, references
     from workflows.definitions.calls import call
     from workflows.definitions.events import EventWriter
     from workflows.definitions.job import JobWorkflow
     from workflows.failures import explain
     from workflows.messages import Cancellation, JobOutcome, JsonObject, PlanOutcome, StepCall, Who
-
-
-def references(step: Step) -> set[str]:
-    """The steps whose results this one's arguments take."""
-    return {str(value["from_step"]) for value in step.arguments.values() if isinstance(value, dict) and "from_step" in value}
 
 
 class Execution:
