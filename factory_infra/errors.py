@@ -7,6 +7,8 @@ LineshaftError                 code, retryable, reason, remedy
 ├── Forbidden                  known, but the role or the scope does not reach    HTTP 403
 ├── NotFound                   absent, or not this tenant's: the answer is alike  HTTP 404
 ├── Conflict                   true once, not any more (decided, taken, stale)    HTTP 409
+│   ├── EffectsStopped         an administrator stopped every effect              HTTP 409
+│   └── BoundReached           a run went as far as it may                        HTTP 409
 ├── QuotaExceeded              a hard limit of the tenant                         HTTP 429
 │   └── BudgetExceeded         the same in money                                  HTTP 402
 ├── CapacityExceeded           more than the pool has or has free                 HTTP 409
@@ -85,6 +87,18 @@ class Conflict(LineshaftError):
 
     code = "conflict"
     http_status = 409
+
+
+class EffectsStopped(Conflict):
+    """An administrator stopped every effect of the installation; reads go on."""
+
+    code = "effects_stopped"
+
+
+class BoundReached(Conflict):
+    """A run went as far as its bounds allow: steps, model calls, tokens, money, time or depth."""
+
+    code = "bound_reached"
 
 
 class QuotaExceeded(LineshaftError):

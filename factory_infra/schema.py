@@ -6,10 +6,11 @@ from factory_infra.paas.catalog import tables as catalog
 from factory_infra.paas.deployments import tables as deployments
 from factory_infra.paas.registry import tables as registry
 from factory_infra.paas.tenants import tables as tenants
+from factory_infra.records import control_tables as control
 from factory_infra.records import tables as records
 from factory_infra.saas.metering import tables as metering
 
-NOUNS = (catalog, deployments, leases, metering, records, registry, tenants)
+NOUNS = (catalog, control, deployments, leases, metering, records, registry, tenants)
 """Modules that declare tables; importing them is what registers them."""
 
 METADATA = Base.metadata

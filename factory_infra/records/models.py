@@ -14,6 +14,7 @@ class Event(BaseModel):
     tenant: str | None
     thread_id: str
     plan_id: str
+    run_id: str = Field(default="", description="The run that it belongs to: the request with all that came of it.")
     kind: str
     payload: dict[str, JsonValue]
     at: datetime
@@ -26,6 +27,7 @@ class NewEvent(BaseModel):
     tenant: str | None = None
     thread_id: str
     plan_id: str = ""
+    run_id: str = ""
     kind: str
     payload: dict[str, JsonValue] = {}
 

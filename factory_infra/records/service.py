@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from factory_infra.database import Database, utcnow
 from factory_infra.errors import NotFound
 from factory_infra.records.models import Event, NewEvent, PlanRecord, Thread
+from factory_infra.records.runs import project
 from factory_infra.records.tables import EffectRow, EventRow, PlanRow, ThreadRow
 
 PAGE_MAX = 500
@@ -29,12 +30,15 @@ class Records:
         self._effects = asyncio.Semaphore(EFFECTS_MAX)
 
     async def write_event(self, event: NewEvent) -> None:
-        """Append an event; one of the same key is left as it was.
+        """Append an event and move its run; one of the same key is left as it was, and moves nothing.
 
         The lock makes ids grow in the order of commits within a thread, so that a stream which resumes after an id misses none.
         """
         async with self._database.transaction(lock=f"events/{event.thread_id}") as session:
-            await session.execute(insert(EventRow).values(**event.model_dump(), at=utcnow()).on_conflict_do_nothing())
+            values = insert(EventRow).values(**event.model_dump(), at=utcnow())
+            written = await session.scalar(values.on_conflict_do_nothing().returning(EventRow.id))
+            if written is not None:
+                await project(session, event)
 
     async def read_events(self, thread_id: str, after: int = 0, limit: int = PAGE_MAX) -> list[Event]:
         """Return a thread's events after an id, oldest first. The caller has shown that the thread may be seen."""

@@ -42,13 +42,18 @@ class EventRow(Base):
     """One thing that happened: the ledger's companion, the audit trail, and what the console streams."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_thread", "thread_id", "id"), Index("ix_events_plan", "plan_id", "id"))
+    __table_args__ = (
+        Index("ix_events_thread", "thread_id", "id"),
+        Index("ix_events_plan", "plan_id", "id"),
+        Index("ix_events_run", "run_id", "id"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     key: Mapped[str] = mapped_column(String(200), unique=True)
     tenant: Mapped[str | None] = mapped_column(String(64), index=True)
     thread_id: Mapped[str] = mapped_column(String(64))
     plan_id: Mapped[str] = mapped_column(String(64), default="")
+    run_id: Mapped[str] = mapped_column(String(64), default="", server_default="")
     kind: Mapped[str] = mapped_column(String(40))
     payload: Mapped[dict[str, JsonValue]]
     at: Mapped[datetime] = mapped_column(default=utcnow)
