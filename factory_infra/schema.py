@@ -7,10 +7,12 @@ from factory_infra.paas.deployments import tables as deployments
 from factory_infra.paas.registry import tables as registry
 from factory_infra.paas.tenants import tables as tenants
 from factory_infra.records import control_tables as control
+from factory_infra.records import lesson_tables as lessons
 from factory_infra.records import tables as records
 from factory_infra.saas.metering import tables as metering
+from factory_infra.saas.tool_servers import tables as tool_servers
 
-NOUNS = (catalog, control, deployments, leases, metering, records, registry, tenants)
+NOUNS = (catalog, control, deployments, leases, lessons, metering, records, registry, tenants, tool_servers)
 """Modules that declare tables; importing them is what registers them."""
 
 METADATA = Base.metadata
