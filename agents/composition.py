@@ -46,6 +46,7 @@ async def compose(state: GraphState, runtime: Runtime[TurnContext]) -> GraphStat
         steps=tuple(steps),
         price=total(steps),
         notes=tuple(draft.notes),
+        lessons=tuple(draft.lessons),
         planner=thought.planner,
         expires_at=turn.now + timedelta(seconds=situation.approval_seconds_max),
     )

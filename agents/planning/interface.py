@@ -60,6 +60,15 @@ class DatasetFact(BaseModel):
     aliases: list[str] = []
 
 
+class LessonFact(BaseModel):
+    """What the asker's team was taught: words like these mean a playbook, or (a lesson) do not mean it."""
+
+    id: str
+    kind: Literal["example", "lesson"] = "example"
+    anchor: str = Field(description="The taught words with names and numbers masked.")
+    playbook: str
+
+
 class Facts(BaseModel):
     """The factory as the planner may see it: read before planning, never guessed."""
 
@@ -69,6 +78,7 @@ class Facts(BaseModel):
     slot_kind: Literal["gpu", "cpu"]
     slots_total: int
     slots_free: int
+    lessons: list[LessonFact] = Field(default=[], description="Promoted lessons of the asker's own team, and of no other.")
 
 
 class Pending(BaseModel):
@@ -78,6 +88,7 @@ class Pending(BaseModel):
     slots: dict[str, JsonValue] = {}
     asked: str | None = Field(default=None, description="The slot that was asked for.")
     request: str = Field(description="The user's words so far, joined.")
+    lessons: list[str] = Field(default=[], description="Lessons that led to what is open.")
 
 
 class Turn(BaseModel):
@@ -119,6 +130,7 @@ class Draft(BaseModel):
     notes: list[str] = Field(default=[], description="Each default taken and each limit met, a sentence for the card.")
     slots: dict[str, JsonValue] = {}
     answer_style: Literal["plan", "reading"] = "plan"
+    lessons: list[str] = Field(default=[], description="Ids of the lessons that it was understood with.")
 
 
 class Question(BaseModel):

@@ -1,5 +1,9 @@
 """The planner for small models and for none: code links, ranks, fills and guards; a model breaks ties and tells if it is asked now."""
 
+import re
+
+from pydantic import JsonValue
+
 from agents.planning import replies
 from agents.planning.attempt import Attempt, Desk
 from agents.planning.cues import Cues
@@ -9,7 +13,9 @@ from agents.planning.languages import terms
 from agents.planning.mentions import Understood
 from agents.planning.playbook import Playbook
 from agents.planning.prompts import NOW, REMARK, WHICH, now_question, system_prompt, which_question
-from agents.planning.rank import Similarity, masked, score
+from agents.planning.rank import NAMELESS, Similarity, masked, score
+from agents.planning.taught import credited, is_taught, teach
+from agents.planning.text import WORD, fold
 from agents.planning.turns import CONFIRM, follow, small_talk
 from agents.planning.understand import Reader, without_courtesy
 from factory_infra.saas.vectors.interface import Embeddings
@@ -49,12 +55,16 @@ class PlaybookPlanner:
         understood = self._reader.read(turn.text, facts)
         if small_talk(understood) or self._open(turn, understood) not in {None, "fresh"}:
             return Ranking(turn=turn, candidates=[])
-        similar = await self._similarity.of(masked(understood))
+        near = await self._similarity.near(masked(understood, NAMELESS), [lesson.anchor for lesson in facts.lessons])
+        teaching = teach(await self._similarity.of(masked(understood)), facts.lessons, near)
+        similar = teaching.similar
         scores = {name: score(p, understood, similar[name]) for name, p in self._playbooks.items()}
         order = sorted(scores, key=lambda name: -scores[name])[:CANDIDATES_MAX]
         best = scores[order[0]]
         order = [name for name in order if scores[name] >= best - WITHIN]
-        ranking = Ranking.model_validate({"turn": turn, "candidates": order, "similar": {name: round(similar[name], 4) for name in order}})
+        taught = {"used": teaching.used, "taught": teaching.taught} if teaching.used else {}
+        near_to = {name: round(similar[name], 4) for name in order}
+        ranking = Ranking.model_validate({"turn": turn, "candidates": order, "similar": near_to, **taught})
         return ranking.model_copy(update={"questions": self._questions(ranking, understood, scores, facts)})
 
     def settle(self, ranking: Ranking, answers: dict[str, str], facts: Facts) -> Outcome:
@@ -71,7 +81,24 @@ class PlaybookPlanner:
             outcome = self._fresh(ranking, understood, answers, facts)
         if isinstance(outcome, Draft) and ranking.questions and not answers:
             outcome.notes.append("Answered without a model.")
-        return outcome
+        return credited(outcome, ranking)
+
+    def anchor(self, words: str, playbook: str, slots: dict[str, JsonValue], facts: Facts) -> str:
+        """The words of a request as lessons keep them: names and numbers masked, also those that only its plan knew to be names."""
+        text, known = masked(self._reader.read(words, facts), NAMELESS), self._playbooks.get(playbook)
+        for name, value in slots.items() if known else ():
+            mask = NAMELESS.get(known.slots[name].type) if known and name in known.slots else None
+            if mask and isinstance(value, str) and value:
+                text = re.sub(rf"(?<![{WORD}-]){re.escape(fold(value))}(?![{WORD}-])", mask, text)
+        return text
+
+    def effectful(self, playbook: str) -> bool:
+        """Whether a playbook changes the world; one that is not known does not."""
+        return playbook in self._playbooks and self._playbooks[playbook].effectful
+
+    def playbook(self, name: str) -> Playbook | None:
+        """A playbook by its name."""
+        return self._playbooks.get(name)
 
     def _open(self, turn: Turn, understood: Understood) -> str | None:
         """What the message is to what is open, if anything is."""
@@ -90,7 +117,7 @@ class PlaybookPlanner:
         if len(close) > 1 and (understood.asked or understood.things) and not understood.forbidden:
             found.append(which_question(self._system, turn.text, close))
         top = self._playbooks[order[0]]
-        if top.effectful and understood.asked and not self._held_by_code(top.name, understood):
+        if top.effectful and understood.asked and not self._held_by_code(top.name, understood, taught=is_taught(ranking, top.name)):
             found.append(now_question(self._system, turn.text))
         return found
 
@@ -105,10 +132,13 @@ class PlaybookPlanner:
         ordered = any(opens_clause(understood, action) for action in understood.actions)
         return understood.past or understood.question or not (polite or ordered)
 
-    def _held_by_code(self, name: str, understood: Understood) -> bool:
-        """Whether code alone asks first: a small model's 'command' is not trusted to lift that, its 'remark' may add to it."""
+    def _held_by_code(self, name: str, understood: Understood, *, taught: bool = False) -> bool:
+        """Whether code alone asks first: a small model's 'command' is not trusted to lift that, its 'remark' may add to it.
+
+        What was taught stands in for a verb, and lifts nothing else: a wonder or a destruction is asked about all the same.
+        """
         destroys = any(step.effect is Effect.DESTRUCTIVE for step in self._playbooks[name].steps)
-        wordless = not understood.asked & set(self._playbooks[name].does)
+        wordless = not taught and not understood.asked & set(self._playbooks[name].does)
         return understood.hypothetical or (self._doubt(understood) and (understood.question or understood.past or destroys or wordless))
 
     def _fresh(self, ranking: Ranking, understood: Understood, answers: dict[str, str], facts: Facts) -> Outcome:
@@ -124,13 +154,13 @@ class PlaybookPlanner:
         if not order or not self._recognised(order[0], ranking, understood):
             return replies.not_understood(list(self._playbooks.values()), facts)
         attempt = self._best(order, ranking.turn, understood, facts)
-        return self._asked_now(attempt, understood, answers, ranking.turn)
+        return self._asked_now(attempt, understood, answers, ranking)
 
     def _recognised(self, top: str, ranking: Ranking, understood: Understood) -> bool:
         """A strong verb, a thing that a question is about, or great likeness; else nothing was understood."""
         similar = (ranking.model_extra or {}).get("similar", {})
         playbook = self._playbooks[top]
-        if understood.asked & set(playbook.does):
+        if understood.asked & set(playbook.does) or is_taught(ranking, top):
             return True
         if understood.things & set(playbook.about) and (not playbook.effectful or self._says_all(playbook, understood)):
             return True
@@ -161,15 +191,16 @@ class PlaybookPlanner:
             return understood.question and not understood.hypothetical
         return not playbook.effectful or set(playbook.does) <= understood.asked
 
-    def _asked_now(self, attempt: Attempt, understood: Understood, answers: dict[str, str], turn: Turn) -> Outcome:
+    def _asked_now(self, attempt: Attempt, understood: Understood, answers: dict[str, str], ranking: Ranking) -> Outcome:
         """Hold an effect back with a question unless it is asked for now."""
         outcome = attempt.outcome
         if not isinstance(outcome, Draft) or not self._playbooks[attempt.name].effectful:
             return outcome
         remark = answers.get(NOW) == REMARK
-        if not self._held_by_code(attempt.name, understood) and not (remark and self._doubt(understood)):
+        held = self._held_by_code(attempt.name, understood, taught=is_taught(ranking, attempt.name))
+        if not held and not (remark and self._doubt(understood)):
             return outcome.model_copy(update={"notes": [*outcome.notes, SECOND_OPINION]}) if remark else outcome
-        pending = Pending(playbook=attempt.name, slots=outcome.slots, asked=CONFIRM, request=turn.text)
+        pending = Pending(playbook=attempt.name, slots=outcome.slots, asked=CONFIRM, request=ranking.turn.text)
         return Question(
             text=f"Shall this be planned now: {outcome.title}? Nothing is done before you approve it.",
             options=["yes", "no"],

@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from agents.planning.mentions import Understood
 from agents.planning.playbook import Playbook
@@ -27,17 +28,20 @@ MASKS = {
     "money": "money",
     "delay": "later",
 }
+NAMELESS = {**MASKS, **dict.fromkeys(("dataset", "model", "endpoint", "endpoint_name", "model_name"), "it")}
+"""As lessons are compared: what 'digits' names changes as models are made and put live, and the words mean the same."""
 _TEXT_MAX = 600
+SEEN_MAX = 2000
 _RELATED = {"model": {"dataset", "endpoint"}, "endpoint": {"dataset", "model"}, "dataset": {"model"}}
 
 
-def masked(understood: Understood) -> str:
+def masked(understood: Understood, masks: Mapping[str, str] = MASKS) -> str:
     """The text with each name and number replaced by its kind, so that what is asked counts and not for whom."""
     text, place, pieces = understood.text, 0, []
     for mention in understood.mentions:
         if mention.start < place:
             continue
-        pieces += [text[place : mention.start], MASKS.get(mention.senses[0].kind.removeprefix("unknown_"), mention.text)]
+        pieces += [text[place : mention.start], masks.get(mention.senses[0].kind.removeprefix("unknown_"), mention.text)]
         place = mention.end
     return re.sub(r"\s+", " ", "".join([*pieces, text[place:]]))[:_TEXT_MAX]
 
@@ -52,6 +56,10 @@ def _cosine(a: Counter[str], b: Counter[str]) -> float:
     return dot / math.sqrt(sum(c * c for c in a.values()) * sum(c * c for c in b.values()) or 1)
 
 
+def _dot(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
 class Similarity:
     """How near a text is to each playbook's examples: by embeddings where they answer, else by shared letters."""
 
@@ -59,6 +67,7 @@ class Similarity:
         self._playbooks, self._embeddings = playbooks, embeddings
         self._grams = {p.name: [_grams(example) for example in p.examples] for p in playbooks}
         self._vectors: dict[str, list[list[float]]] | None = None
+        self._seen: dict[str, list[float]] = {}
 
     async def of(self, text: str) -> dict[str, float]:
         """A number between 0 and 1 for each playbook."""
@@ -75,11 +84,28 @@ class Similarity:
             flat = [example for p in self._playbooks for example in p.examples]
             vectors = iter(await embeddings.embed(flat))
             self._vectors = {p.name: [next(vectors) for _ in p.examples] for p in self._playbooks}
-        (asked,) = await embeddings.embed([text])
-        return {
-            name: max(sum(x * y for x, y in zip(asked, vector, strict=True)) for vector in vectors)
-            for name, vectors in self._vectors.items()
-        }
+        (asked,) = await self._vectors_of([text], embeddings)
+        return {name: max(_dot(asked, vector) for vector in vectors) for name, vectors in self._vectors.items()}
+
+    async def near(self, text: str, anchors: Sequence[str]) -> list[float]:
+        """How near a text is to each of other texts, by the same measure."""
+        if self._embeddings is not None and anchors:
+            try:
+                asked, *vectors = await self._vectors_of([text, *anchors], self._embeddings)
+                return [_dot(asked, vector) for vector in vectors]
+            except LineshaftError:
+                self._vectors = None
+        grams = _grams(text)
+        return [_cosine(grams, _grams(anchor)) for anchor in anchors]
+
+    async def _vectors_of(self, texts: Sequence[str], embeddings: Embeddings) -> list[list[float]]:
+        """Vectors of texts; those of a turn and of what a team was taught come again and again, and are kept."""
+        if len(self._seen) > SEEN_MAX:
+            self._seen.clear()
+        fresh = [text for text in dict.fromkeys(texts) if text not in self._seen]
+        if fresh:
+            self._seen.update(zip(fresh, await embeddings.embed(fresh), strict=True))
+        return [self._seen[text] for text in texts]
 
 
 def score(playbook: Playbook, understood: Understood, similarity: float) -> float:

@@ -11,6 +11,7 @@ from agents.planning.interface import (
     Facts,
     JobFact,
     LeaseFact,
+    LessonFact,
     ModelFact,
     Outcome,
     Planner,
@@ -47,16 +48,7 @@ class PlanningActivities:
     async def read_situation(self, request: SituationCall) -> JsonObject:
         """Read what the asker may see of the factory, and which model there is."""
         factory, model = self._factory, self._factory.chat_model
-        teams = [await self._team(tenant) for tenant in await factory.tenants.list(request.tenant) if tenant.name != PLATFORM]
-        usage = await factory.leases.usage(request.tenant or PLATFORM)
-        facts = Facts(
-            home_team=request.tenant,
-            teams=teams,
-            datasets=[DatasetFact(name=each.name, aliases=each.aliases) for each in DATASETS],
-            slot_kind=usage.slot_kind,
-            slots_total=usage.slots_total,
-            slots_free=usage.slots_free,
-        )
+        facts = await self.facts(request.tenant)
         situation = Situation(
             facts=facts,
             model=model.name if model else None,
@@ -64,6 +56,22 @@ class PlanningActivities:
             approval_seconds_max=factory.settings.approval_seconds_max,
         )
         return situation.model_dump(mode="json")
+
+    async def facts(self, tenant: str | None) -> Facts:
+        """What one of a team may see of the factory, with what the team was taught; None is an administrator, whom no team taught."""
+        factory = self._factory
+        teams = [await self._team(each) for each in await factory.tenants.list(tenant) if each.name != PLATFORM]
+        usage = await factory.leases.usage(tenant or PLATFORM)
+        taught = await factory.lessons.promoted(tenant)
+        return Facts(
+            home_team=tenant,
+            teams=teams,
+            datasets=[DatasetFact(name=each.name, aliases=each.aliases) for each in DATASETS],
+            slot_kind=usage.slot_kind,
+            slots_total=usage.slots_total,
+            slots_free=usage.slots_free,
+            lessons=[LessonFact(id=each.id, kind=each.kind, anchor=each.anchor, playbook=each.playbook) for each in taught],
+        )
 
     async def _team(self, tenant: Tenant) -> TeamFact:
         factory, name = self._factory, tenant.name
