@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     job_seconds_max: float = 3600.0
     approval_seconds_max: float = 24 * 3600.0
     price_book: Path | None = Field(default=None, description="A price book in place of the one that ships.")
+    policy: Path | None = Field(default=None, description="A policy in place of policy.yaml in the home, or of the one that ships.")
 
     worker_max_cached_workflows: int = 500
     idempotency_keys: bool = Field(
