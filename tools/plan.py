@@ -172,3 +172,4 @@ class PlanState(StrEnum):
     REFUSED = "refused"
     EXPIRED = "expired"
     ESCALATED = "escalated"
+    UNDONE = "undone"

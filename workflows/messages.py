@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, Field, JsonValue
 
-from tools.plan import Plan, PlanState, Step
+from tools.plan import Plan, PlanState, Scope, Step
 
 JsonObject = dict[str, JsonValue]
 
@@ -74,11 +74,63 @@ class Cancellation(BaseModel):
     reason: str = ""
 
 
+class Pause(BaseModel):
+    """A person holds a plan: what runs ends, nothing more begins."""
+
+    who: Who
+    reason: str = ""
+
+
+class Resume(BaseModel):
+    """A person lets a held plan go on."""
+
+    who: Who
+
+
+class Edit(BaseModel):
+    """A person changes the steps of a plan that does not run now; the digest names the revision that was read."""
+
+    digest: str
+    steps: list[Step]
+    who: Who
+    reason: str = ""
+
+
+class Kill(BaseModel):
+    """A person ends a run: the turn that thinks, or the plan that waits or runs."""
+
+    run_id: str
+    who: Who
+    reason: str = ""
+
+
+class RevisionCall(BaseModel):
+    """A plan whose steps are to be others: those in `kept` are done, and stay as they are."""
+
+    plan: Plan
+    steps: list[Step]
+    kept: list[str] = []
+    who: Who
+
+
+class UndoInput(BaseModel):
+    """A plan that ended, whose steps are to be undone."""
+
+    plan: Plan
+    outcome: "PlanOutcome"
+    who: Who
+    reason: str = ""
+
+
 class PlanStatus(BaseModel):
     """Where a plan is, as its workflow knows."""
 
     state: PlanState
     steps: dict[str, str] = {}
+    digest: str = Field(default="", description="Of the revision that a decision must name now.")
+    revision: int = 1
+    approvals: list[str] = Field(default=[], description="Who has approved this revision so far.")
+    approvals_needed: int = 0
 
 
 class StepCall(Told):
@@ -90,6 +142,7 @@ class StepCall(Told):
     actor: str
     key: str = Field(description="Idempotency key: workflow and step.")
     step: Step
+    scope: Scope | None = Field(default=None, description="What the plan's run may do; checked again where the step acts.")
     arguments: JsonObject
     result: JsonObject = {}
 
@@ -118,9 +171,10 @@ class JobOutcome(BaseModel):
 
 
 class PlanMove(BaseModel):
-    """A plan's new state."""
+    """A plan's new state. With a digest, the approvals of that digest are used by it."""
 
     plan_id: str
+    digest: str = ""
     state: PlanState
     decided_by: str | None = None
     outcome: JsonObject | None = None
@@ -131,6 +185,7 @@ class PlanOutcome(BaseModel):
 
     state: PlanState
     done: list[str] = []
+    order: list[str] = Field(default=[], description="The steps that left something, in the order in which they did.")
     skipped: list[str] = []
     undone: list[str] = []
     undo_failed: list[str] = []
@@ -178,3 +233,6 @@ class ReportCall(BaseModel):
 
     plan: Plan
     outcome: PlanOutcome
+
+
+UndoInput.model_rebuild()

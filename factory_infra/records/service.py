@@ -75,9 +75,11 @@ class Records:
                 row.title = title[:200]
 
     async def save_plan(self, record: PlanRecord) -> None:
-        """Keep a new plan; the same id again changes nothing."""
+        """Keep a new plan, or another revision of its document; what became of it and who decided stay."""
+        changed = {"document": record.document, "digest": record.digest, "updated_at": record.updated_at}
+        values = insert(PlanRow).values(**record.model_dump())
         async with self._database.transaction() as session:
-            await session.execute(insert(PlanRow).values(**record.model_dump()).on_conflict_do_nothing())
+            await session.execute(values.on_conflict_do_update(index_elements=[PlanRow.id], set_=changed))
 
     async def move_plan(
         self, plan_id: str, state: str, *, decided_by: str | None = None, outcome: dict[str, JsonValue] | None = None

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -18,17 +18,18 @@ from temporalio.worker import Worker
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from factory_infra.errors import LineshaftError
-from tools.plan import Effect, Plan, Step
+from tools.plan import Effect, Plan, Step, Verdict
 from workflows.definitions.job import JobWorkflow
 from workflows.definitions.plan import PlanWorkflow
 from workflows.definitions.thread import ThreadWorkflow
+from workflows.definitions.undo import UndoWorkflow
 from workflows.failures import to_application_error
 from workflows.messages import Decision, JobOutcome, PlanOutcome, PlanReport, PlanStatus, Who
 from workflows.sandbox import sandbox
 
 JsonObject = dict[str, JsonValue]
 Act = JsonObject | LineshaftError | Callable[[JsonObject], Awaitable[JsonObject]]
-WORKFLOWS: tuple[type, ...] = (ThreadWorkflow, PlanWorkflow, JobWorkflow)
+WORKFLOWS: tuple[type, ...] = (ThreadWorkflow, PlanWorkflow, JobWorkflow, UndoWorkflow)
 START_LIMIT = timedelta(seconds=20)
 ANN = Who(actor="ann (1)", role="approver", tenant="vision")
 
@@ -90,6 +91,9 @@ class Script:
             "undo_step": lambda argument: {"undone": True, "told": f"{step_of(argument)} undone"},
             "run_job": lambda argument: succeeded(argument),
             "cancel_job": lambda _: {},
+            "save_approval": lambda _: {},
+            "judge_plan": lambda _: {"verdict": Verdict(decision="approve").model_dump(mode="json")},
+            "revise_plan": revised,
         }
         return [self._write_events, *(self._activity(name, default) for name, default in defaults.items())]
 
@@ -113,6 +117,13 @@ class Script:
             return await self.act(name, argument, default(argument))
 
         return scripted
+
+
+def revised(argument: JsonObject) -> JsonObject:
+    """The plan with the steps that were asked for, as they are."""
+    known = Plan.model_validate(argument["plan"])
+    steps = TypeAdapter(tuple[Step, ...]).validate_python(argument["steps"])
+    return {"plan": known.model_copy(update={"steps": steps}).model_dump(mode="json")}
 
 
 def step_of(argument: JsonObject) -> str:

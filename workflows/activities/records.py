@@ -5,6 +5,7 @@ from temporalio import activity
 
 from factory_infra.database import utcnow
 from factory_infra.factory import Factory
+from factory_infra.records.approvals import Approval
 from factory_infra.records.models import NewEvent, PlanRecord
 from tools.plan import Plan, PlanState, Step
 from workflows.activities.context import translated
@@ -17,6 +18,8 @@ OPENINGS = {
     PlanState.CANCELLED: "Cancelled: {title}. {reason}",
     PlanState.REFUSED: "Refused: {title}. Nothing was done. {reason}",
     PlanState.EXPIRED: "Expired: {title}. Nothing was done. {reason} {remedy}",
+    PlanState.ESCALATED: "A person must look: {title}. {reason} {remedy}",
+    PlanState.UNDONE: "Undone: {title}. {reason}",
 }
 
 
@@ -45,7 +48,7 @@ class RecordActivities:
     @activity.defn(name="save_plan")
     @translated
     async def save_plan(self, plan: Plan) -> JsonObject:
-        """Keep a plan that is proposed."""
+        """Keep a plan that is proposed, or a later revision of it."""
         now = utcnow()
         await self._factory.records.save_plan(
             PlanRecord(
@@ -67,7 +70,16 @@ class RecordActivities:
     @translated
     async def move_plan(self, move: PlanMove) -> JsonObject:
         """Write where a plan is now."""
+        if move.digest:
+            await self._factory.approvals.use(move.plan_id, move.digest)
         await self._factory.records.move_plan(move.plan_id, move.state.value, decided_by=move.decided_by, outcome=move.outcome)
+        return {}
+
+    @activity.defn(name="save_approval")
+    @translated
+    async def save_approval(self, approval: Approval) -> JsonObject:
+        """Keep one person's word on one revision."""
+        await self._factory.approvals.save(approval)
         return {}
 
     @activity.defn(name="report_plan")

@@ -11,7 +11,11 @@ with workflow.unsafe.imports_passed_through():
 class EventWriter:
     """Numbers the events of one workflow; the number is part of the key, so a replay or a retry writes none twice."""
 
-    def __init__(self, *, tenant: str | None, thread_id: str, plan_id: str = "", sequence: int = 0) -> None:
+    def __init__(  # noqa: PLR0913  (what every event carries)
+        self, *, tenant: str | None, thread_id: str, plan_id: str = "", run_id: str = "", sequence: int = 0, suffix: str = ""
+    ) -> None:
+        self._suffix = suffix
+        self.run_id = run_id
         self._tenant = tenant
         self._thread_id = thread_id
         self._plan_id = plan_id
@@ -22,10 +26,11 @@ class EventWriter:
         """Keep an event until it is taken or flushed: what an agent does is told in batches, for each write costs a step milliseconds."""
         self.sequence += 1
         event: JsonObject = {
-            "key": f"{workflow.info().workflow_id}/{self.sequence}",
+            "key": f"{workflow.info().workflow_id}{self._suffix}/{self.sequence}",
             "tenant": self._tenant,
             "thread_id": self._thread_id,
             "plan_id": self._plan_id if plan_id is None else plan_id,
+            "run_id": self.run_id,
             "kind": kind,
             "payload": payload,
         }

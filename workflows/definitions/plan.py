@@ -1,111 +1,257 @@
-"""A plan as a workflow: proposed, decided by a person, executed, verified, undone where it failed."""
+"""A plan as a workflow: proposed, decided by people, executed, held, edited, verified, undone where it failed."""
 
+import asyncio
 from datetime import timedelta
+from functools import partial
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from tools.plan import Plan, PlanState
+    from tools.plan import Plan, PlanState, Verdict
+    from workflows.definitions.ballot import Ballot, refusal
     from workflows.definitions.calls import call
+    from workflows.definitions.ending import tell_end
     from workflows.definitions.events import EventWriter
-    from workflows.definitions.execution import Execution
-    from workflows.messages import Cancellation, Decision, JsonObject, PlanEnded, PlanMove, PlanOutcome, PlanReport, PlanStatus
+    from workflows.definitions.execution import Execution, Stop
+    from workflows.definitions.holding import Holding
+    from workflows.failures import explain
+    from workflows.messages import Cancellation, Decision, Edit, JsonObject, Pause, PlanMove, PlanOutcome, PlanStatus, Resume
+
+OPEN = {PlanState.PROPOSED, PlanState.APPROVED, PlanState.RUNNING, PlanState.PAUSED}
 
 
 @workflow.defn(name="plan")
 class PlanWorkflow:
-    """One plan. Nothing with an effect runs before a decision that names the plan's exact digest; the first decision counts."""
+    """One plan. Nothing with an effect runs before the decisions that its policy wants, on exactly this revision's digest."""
 
     @workflow.init
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._digest = plan.digest()
-        self._decision: Decision | None = None
+        self._ballot = Ballot(plan)
         self._cancelled: Cancellation | None = None
+        self._bound: Stop | None = None
         self._state = PlanState.PROPOSED
-        self._events = EventWriter(tenant=plan.tenant, thread_id=plan.thread_id, plan_id=plan.id)
+        self._events = EventWriter(tenant=plan.tenant, thread_id=plan.thread_id, plan_id=plan.id, run_id=plan.id)
+        self._holding = Holding(plan.id, self._events)
         self._execution: Execution | None = None
+        self._deciders: list[str] = []
+        self._editing = asyncio.Lock()
 
     @workflow.run
     async def run(self, plan: Plan) -> PlanOutcome:
         """Wait for the decision, execute, tell the thread how it ended."""
-        await call("save_plan", plan.model_dump(mode="json"), "keep the plan")
-        shown: JsonObject = {"plan": plan.model_dump(mode="json"), "digest": self._digest}
-        await self._events.write("plan.proposed", shown)
+        await self._propose()
         outcome = await self._decided() or await self._execute()
-        await self._end(outcome)
+        self._state = outcome.state
+        await tell_end(self._plan, outcome, ", ".join(self._deciders) or None, self._events)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return outcome
 
+    async def _propose(self) -> None:
+        """Keep the revision that stands, and show it."""
+        plan = self._plan if self._ballot.plan.revision <= self._plan.revision else self._ballot.plan
+        await call("save_plan", plan.model_dump(mode="json"), f"keep revision {plan.revision}")
+        await self._events.write("plan.proposed", {"plan": plan.model_dump(mode="json"), "digest": self._ballot.digest})
+
     async def _decided(self) -> PlanOutcome | None:
-        """Return how the plan ends without a step done, or None once it is approved."""
-        expires_at = self._plan.expires_at
-        limit = expires_at - workflow.now() if expires_at else timedelta(days=1)
-        try:
-            await workflow.wait_condition(lambda: bool(self._decision or self._cancelled), timeout=max(limit, timedelta(0)))
-        except TimeoutError:
+        """Return how the plan ends without a step done, or None once it may run."""
+        if self._ballot.verdict.decision == "run":
+            self._deciders = [f"policy {self._ballot.verdict.policy}"]
+        elif not await self._waited():
             self._state = PlanState.EXPIRED  # from here on a decision comes too late
             await self._events.write("plan.expired", {})
             return PlanOutcome(state=PlanState.EXPIRED, code="expired", reason="Nobody decided in time.", remedy="Ask again.")
         if self._cancelled is not None:
             return PlanOutcome(state=PlanState.CANCELLED, code="cancelled", reason=self._cancelled.reason or "Cancelled before it began.")
-        decision = self._decision
-        if decision is None or not decision.approve:
-            reason = decision.reason if decision else ""
-            await self._events.write("plan.refused", {"actor": decision.who.actor if decision else "", "reason": reason})
+        if self._ballot.refused is not None:
+            reason = self._ballot.refused.reason
+            await self._events.write("plan.refused", {"actor": self._ballot.refused.who.actor, "reason": reason})
             return PlanOutcome(state=PlanState.REFUSED, code="refused", reason=reason or "Refused.")
-        await self._events.write("plan.approved", {"actor": decision.who.actor, "digest": decision.digest})
+        await self._events.write("plan.approved", {"actor": ", ".join(self._deciders), "digest": self._ballot.digest})
         return None
 
+    async def _waited(self) -> bool:
+        """Wait until it is decided or cancelled; each revision has a term of its own. False when the term ran out."""
+        while not self._settled():
+            ballot, expires_at = self._ballot, self._plan.expires_at
+            limit = expires_at - workflow.now() if expires_at else timedelta(days=1)
+            try:
+                await workflow.wait_condition(partial(self._moved_on, ballot), timeout=max(limit, timedelta(0)))
+            except TimeoutError:
+                if self._ballot is ballot and not ballot.complete(workflow.now()):
+                    return False
+        return True
+
+    def _moved_on(self, ballot: Ballot) -> bool:
+        return self._settled() or self._ballot is not ballot
+
+    def _settled(self) -> bool:
+        return self._ballot.refused is not None or self._cancelled is not None or self._state is PlanState.APPROVED
+
     async def _execute(self) -> PlanOutcome:
-        self._state = PlanState.RUNNING
-        await self._move(PlanMove(plan_id=self._plan.id, state=self._state, decided_by=self._decided_by()))
+        """Ask the policy once more, then run within the plan's bound of time; people's time does not count."""
+        against = await self._judged_anew()
+        if against is not None:
+            return against
+        self._state, digest = PlanState.RUNNING, self._ballot.digest
+        move = PlanMove(plan_id=self._plan.id, state=self._state, decided_by=", ".join(self._deciders), digest=digest)
+        await call("move_plan", move.model_dump(mode="json"), self._state.value)
         await self._events.write("plan.started", {"steps": len(self._plan.steps)})
-        self._execution = Execution(self._plan, self._decided_by() or "", self._events, self._cancel_reason)
-        return await self._execution.run()
+        execution = self._execution = Execution(self._plan, self._deciders[0], self._events, self)
+        running = asyncio.create_task(execution.run())
+        limit = self._ballot.verdict.bounds.seconds_max
+        if not await self._holding.ended_within(running, limit):
+            reason = f"The plan ran for {limit:g} s, which is its bound."
+            self._bound = Stop(PlanState.FAILED, "bound_reached", reason, "Ask for less, or have the policy's bound raised.")
+            await execution.stop()
+        return await running
 
-    def _cancel_reason(self) -> str | None:
-        """Why the plan was cancelled, in the person's words; None while it was not."""
-        if self._cancelled is None:
+    async def _judged_anew(self) -> PlanOutcome | None:
+        """What policy says now counts: it may have changed since the plan was shown."""
+        if self._plan.verdict is None:
             return None
-        return self._cancelled.reason or f"Cancelled by {self._cancelled.who.actor}."
+        asked: JsonObject = {"plan": self._plan.model_dump(mode="json"), "requester_role": ""}
+        verdict = Verdict.model_validate((await call("judge_plan", asked, "policy"))["verdict"])
+        if verdict.decision != "refuse":
+            return None
+        reason = "; ".join(verdict.reasons)
+        await self._events.write("plan.refused", {"actor": f"policy {verdict.policy}", "reason": reason})
+        return PlanOutcome(state=PlanState.REFUSED, code=verdict.code or "policy_refused", reason=reason, remedy=verdict.remedy)
 
-    def _decided_by(self) -> str | None:
-        return self._decision.who.actor if self._decision else None
+    def stopping(self) -> Stop | None:
+        """Why the execution should stop: a person's word or the bound; None while it should not."""
+        if self._cancelled is not None:
+            reason = self._cancelled.reason or f"Cancelled by {self._cancelled.who.actor}."
+            return Stop(PlanState.CANCELLED, "cancelled", reason)
+        return self._bound
 
-    async def _move(self, move: PlanMove) -> None:
-        await call("move_plan", move.model_dump(mode="json"), move.state.value)
+    async def hold(self) -> None:
+        """Return when the next step may begin."""
+        await self._holding.wait(lambda: self.stopping() is not None)
 
-    async def _end(self, outcome: PlanOutcome) -> None:
-        self._state = outcome.state
-        plan, document = self._plan, outcome.model_dump(mode="json")
-        report = PlanReport.model_validate(await call("report_plan", {"plan": plan.model_dump(mode="json"), "outcome": document}, "report"))
-        document["cost"] = report.cost
-        await self._move(PlanMove(plan_id=plan.id, state=outcome.state, decided_by=self._decided_by(), outcome=document))
-        await self._events.write("plan.ended", {**document, "text": report.text})
-        end = PlanEnded(plan_id=plan.id, state=outcome.state, title=plan.title, text=report.text, citations=report.citations)
-        try:
-            await workflow.get_external_workflow_handle(plan.thread_id).signal("plan_ended", end)
-        except (ActivityError, ApplicationError) as error:
-            workflow.logger.warning("thread did not hear of the plan's end: %s", error)
+    async def effects_stopped(self, reason: str) -> None:
+        """Hold the plan until effects may happen again."""
+        await self._holding.begin("administrator", reason, by_switch=True)
+        await self._holding.wait(lambda: False)
 
     @workflow.update
     async def decide(self, decision: Decision) -> PlanStatus:
-        """Approve or refuse exactly this plan."""
-        self._decision = decision
-        self._state = PlanState.APPROVED if decision.approve else PlanState.REFUSED
+        """Approve or refuse exactly this revision. A refusal of an edit leaves the plan as it was, held."""
+        self._ballot.add(decision, workflow.now())
+        enough = self._ballot.complete(workflow.now())
+        await self._keep(decision)
+        if not decision.approve:
+            self._refused()
+        elif enough and self._state is PlanState.PROPOSED and self._cancelled is None:
+            self._deciders = self._ballot.approvers(workflow.now())
+            self._state = PlanState.APPROVED
+        elif enough and self._revising():
+            await self._take_over()
         return self.status()
 
     @decide.validator
     def _may_decide(self, decision: Decision) -> None:
-        if self._decision is not None or self._cancelled is not None or self._state is not PlanState.PROPOSED:
-            raise ApplicationError(f"Plan {self._plan.id} is {self._state} already.", type="conflict", non_retryable=True)
-        if decision.digest != self._digest:
-            message = "The decision names another version of the plan."
-            raise ApplicationError(message, type="digest_mismatch", non_retryable=True)
-        if decision.who.tenant not in (None, self._plan.tenant):
-            raise ApplicationError(f"There is no plan {self._plan.id}.", type="not_found", non_retryable=True)
+        voting = self._state is PlanState.PROPOSED or self._revising()
+        if not voting or self._ballot.refused is not None or self._cancelled is not None or self._ballot.complete(workflow.now()):
+            raise refusal("conflict", f"Plan {self._plan.id} is {self.status().state} already.")
+        self._ballot.check(decision, workflow.now())
+
+    async def _keep(self, decision: Decision) -> None:
+        """Record one person's word with what it names and how long it is good for."""
+        lasting = timedelta(seconds=self._ballot.verdict.expires_seconds)
+        kept: JsonObject = {
+            "plan_id": self._plan.id,
+            "tenant": self._plan.tenant,
+            "digest": decision.digest,
+            "revision": self._ballot.plan.revision,
+            "actor": decision.who.actor,
+            "role": decision.who.role,
+            "approve": decision.approve,
+            "reason": decision.reason[:500],
+            "at": workflow.now().isoformat(),
+            "expires_at": (workflow.now() + lasting).isoformat(),
+        }
+        await call("save_approval", kept, "keep the decision")
+        if decision.approve and self._ballot.needed > 1:
+            told: JsonObject = {"actor": decision.who.actor, "digest": decision.digest, "needed": self._ballot.needed}
+            await self._events.write("approval.given", {**told, "given": len(self._ballot.approvers(workflow.now()))})
+
+    def _revising(self) -> bool:
+        return self._holding.held and self._ballot.plan.revision > self._plan.revision
+
+    def _refused(self) -> None:
+        if self._state is PlanState.PROPOSED:
+            self._state = PlanState.REFUSED
+        else:
+            self._ballot = Ballot(self._plan)
+
+    async def _take_over(self) -> None:
+        """Go on with the revision that was approved while the plan was held."""
+        self._plan = self._ballot.plan
+        if self._execution is not None:
+            self._execution.replace(self._plan)
+        actors = ", ".join(self._ballot.approvers(workflow.now()))
+        await self._events.write("plan.approved", {"actor": actors, "digest": self._ballot.digest})
+        await self._holding.end(actors)
+
+    @workflow.update
+    async def edit(self, change: Edit) -> PlanStatus:
+        """Propose other steps: dry-run, priced and judged anew, and approved anew. Steps that are done stay as they are."""
+        async with self._editing:
+            states = self._execution.states if self._execution else {}
+            kept = [name for name, state in states.items() if state != "waiting"]
+            steps = [step.model_dump(mode="json") for step in change.steps]
+            asked: JsonObject = {"plan": self._plan.model_dump(mode="json"), "steps": list(steps), "kept": list(kept)}
+            try:
+                revised = await call("revise_plan", {**asked, "who": change.who.model_dump(mode="json")}, "revise")
+            except ActivityError as error:
+                raise refusal(*explain(error)) from error
+            self._may_edit(change)
+            revision = Plan.model_validate(revised["plan"]).model_copy(update={"revision": self._ballot.plan.revision + 1})
+            self._ballot = Ballot(revision)
+            if self._state is PlanState.PROPOSED:
+                self._plan = revision
+            await self._propose()
+        return self.status()
+
+    @edit.validator
+    def _may_edit(self, change: Edit) -> None:
+        if self._cancelled is not None or not (self._state is PlanState.PROPOSED or self._holding.held):
+            raise refusal("conflict", f"Plan {self._plan.id} is {self.status().state}: pause it first.", "Pause it, then edit it.")
+        if change.digest != self._ballot.digest:
+            raise refusal("digest_mismatch", "The edit names another version of the plan.", "Read the plan again.")
+        if change.who.tenant not in (None, self._plan.tenant):
+            raise refusal("not_found", f"There is no plan {self._plan.id}.")
+
+    @workflow.update
+    async def pause(self, pause: Pause) -> PlanStatus:
+        """Let what runs end, and begin nothing more."""
+        await self._holding.begin(pause.who.actor, pause.reason or f"Paused by {pause.who.actor}.")
+        return self.status()
+
+    @pause.validator
+    def _may_pause(self, pause: Pause) -> None:
+        if self._state is not PlanState.RUNNING or self._holding.held or self._cancelled is not None:
+            raise refusal("conflict", f"Plan {self._plan.id} is {self.status().state}: only one that runs can be paused.")
+
+    @workflow.update
+    async def resume(self, resume: Resume) -> PlanStatus:
+        """Go on where it was held, with the revision that was approved last; an edit that waits for approval is dropped."""
+        self._ballot = self._ballot if self._ballot.plan.revision == self._plan.revision else Ballot(self._plan)
+        await self._holding.end(resume.who.actor)
+        return self.status()
+
+    @resume.validator
+    def _may_resume(self, resume: Resume) -> None:
+        if not self._holding.held:
+            raise refusal("conflict", f"Plan {self._plan.id} is {self.status().state}: it is not paused.")
+
+    @workflow.signal
+    async def effects_started(self) -> None:
+        """Hear that an administrator lets effects happen again."""
+        if self._holding.by_switch:
+            await self._holding.end("administrator")
 
     @workflow.update
     async def cancel(self, cancellation: Cancellation) -> PlanStatus:
@@ -117,10 +263,18 @@ class PlanWorkflow:
 
     @cancel.validator
     def _may_cancel(self, cancellation: Cancellation) -> None:
-        if self._state not in {PlanState.PROPOSED, PlanState.APPROVED, PlanState.RUNNING}:
-            raise ApplicationError(f"Plan {self._plan.id} is {self._state} already.", type="conflict", non_retryable=True)
+        if self._state not in OPEN:
+            raise refusal("conflict", f"Plan {self._plan.id} is {self._state} already.")
 
     @workflow.query
     def status(self) -> PlanStatus:
         """Tell where the plan is."""
-        return PlanStatus(state=self._state, steps=dict(self._execution.states) if self._execution else {})
+        held = self._holding.held and self._state is PlanState.RUNNING
+        return PlanStatus(
+            state=PlanState.PAUSED if held else self._state,
+            steps=dict(self._execution.states) if self._execution else {},
+            digest=self._ballot.digest,
+            revision=self._ballot.plan.revision,
+            approvals=self._ballot.approvers(workflow.now()),
+            approvals_needed=self._ballot.needed,
+        )

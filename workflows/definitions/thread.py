@@ -1,5 +1,6 @@
 """A chat thread as a workflow: a message comes in as an update, events go out, the history is cut when it grows."""
 
+import asyncio
 from collections import deque
 from collections.abc import Mapping
 from datetime import timedelta
@@ -13,10 +14,11 @@ with workflow.unsafe.imports_passed_through():
     from tools.plan import Plan
     from workflows.definitions.calls import SHORT_READS, call
     from workflows.definitions.events import EventWriter
+    from workflows.definitions.meter import Meter
     from workflows.definitions.plan import PlanWorkflow
     from workflows.failures import explain
     from workflows.graphs import graph_named
-    from workflows.messages import Accepted, JsonObject, PlanEnded, ThreadInput, UserMessage
+    from workflows.messages import Accepted, JsonObject, Kill, PlanEnded, ThreadInput, UserMessage
 
 WAITING_MAX = 20
 SEEN_MAX = 200
@@ -24,15 +26,20 @@ TURNS_PER_RUN = 40
 
 
 class TurnPorts:
-    """What the graph of one turn reaches: activities and the thread's events."""
+    """What the graph of one turn reaches: activities and the thread's events, within the bounds of a run."""
 
     def __init__(self, events: EventWriter) -> None:
         self._events = events
+        self._meter = Meter(events)
 
     async def call(self, activity: str, argument: Mapping[str, JsonValue]) -> JsonObject:
         """Run an activity durably. What the agents did so far goes with any that may last, which writes it first."""
+        if activity == "ask_model":
+            self._meter.before(argument)
         told: JsonObject = {} if activity in SHORT_READS else {"events": list(self._events.take())}
-        return await call(activity, {**argument, **told}, summary=str(argument.get("name") or argument.get("agent") or ""))
+        result = await call(activity, {**argument, **told}, summary=str(argument.get("name") or argument.get("agent") or ""))
+        self._meter.after(activity, argument, result)
+        return result
 
     async def emit(self, kind: str, payload: Mapping[str, JsonValue]) -> None:
         """Note an event; it is written before the next call that may last, and at the turn's end."""
@@ -55,6 +62,8 @@ class ThreadWorkflow:
         self._waiting: deque[UserMessage] = deque(start.waiting)
         self._ended: deque[PlanEnded] = deque()
         self._events = EventWriter(tenant=start.tenant, thread_id=start.thread_id, sequence=start.sequence)
+        self._thinking: asyncio.Future[JsonObject] | None = None
+        self._killed: Kill | None = None
 
     @workflow.run
     async def run(self, start: ThreadInput) -> None:
@@ -107,27 +116,49 @@ class ThreadWorkflow:
 
     async def _work(self, start: ThreadInput, message: UserMessage) -> None:
         self._turn += 1
+        plan_id = self._events.run_id = f"plan-{start.thread_id.removeprefix('thread-')}-{self._turn}"
         await self._events.write("message.user", {"text": message.text, "actor": message.who.actor, "message_id": message.id})
         turn: JsonObject = {
             "thread_id": start.thread_id,
-            "plan_id": f"plan-{start.thread_id.removeprefix('thread-')}-{self._turn}",
+            "plan_id": plan_id,
             "text": message.text,
             "who": message.who.model_dump(mode="json"),
             "memory": self._memory,
             "now": workflow.now().isoformat(),
         }
-        try:
-            result = await graph_named("dispatch")(TurnPorts(self._events), turn)
-        except (ActivityError, ApplicationError) as error:
-            code, reason, remedy = explain(error)
-            await self._events.write("refusal", {"code": code, "reason": reason, "remedy": remedy})
-            result = {"memory": self._memory}
+        result = await self._thought(turn)
         memory, plan = result["memory"], result.get("plan")
         self._memory = memory if isinstance(memory, dict) else {}
         if plan is not None:
             await self._propose(Plan.model_validate(plan))
-        proposed = turn["plan_id"] if plan is not None else None
-        await self._events.write("turn.done", {"turn": self._turn, "message_id": message.id, "plan_id": proposed})
+        await self._events.write(
+            "turn.done", {"turn": self._turn, "message_id": message.id, "plan_id": plan_id if plan is not None else None}
+        )
+        self._events.run_id = ""
+
+    async def _thought(self, turn: JsonObject) -> JsonObject:
+        """Run the graph of a turn. A failure, a bound and a kill each end it in words, and the thread lives on."""
+        self._killed = None
+        self._thinking = asyncio.ensure_future(graph_named("dispatch")(TurnPorts(self._events), turn))
+        try:
+            return await self._thinking
+        except (ActivityError, ApplicationError) as error:
+            code, reason, remedy = explain(error)
+        except asyncio.CancelledError:
+            if self._killed is None:
+                raise
+            code, reason, remedy = "killed", self._killed.reason or f"Killed by {self._killed.who.actor}.", "Ask again."
+        finally:
+            self._thinking = None
+        await self._events.write("refusal", {"code": code, "reason": reason, "remedy": remedy})
+        return {"memory": turn["memory"]}
+
+    @workflow.signal
+    def kill(self, kill: Kill) -> None:
+        """End the turn that thinks now, if it is the run that is named."""
+        if self._thinking is not None and kill.run_id == self._events.run_id:
+            self._killed = kill
+            self._thinking.cancel()
 
     async def _propose(self, plan: Plan) -> None:
         """Start the plan's own workflow, which waits for a decision and outlives this run of the thread."""

@@ -1,0 +1,82 @@
+"""Who has approved one revision of a plan, and who may: deterministic, for the plan's workflow."""
+
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from factory_infra.paas.tenants.models import Role
+    from tools.plan import Plan, Verdict
+    from workflows.messages import Decision, Who
+
+BY_DEFAULT = Verdict(decision="approve", approvals=1)
+"""A plan that nobody judged needs one approver."""
+
+
+def refusal(code: str, reason: str, remedy: str = "") -> ApplicationError:
+    """Build the error with which a workflow refuses an update."""
+    return ApplicationError(reason, {"code": code, "reason": reason, "remedy": remedy}, type=code, non_retryable=True)
+
+
+def person(actor: str) -> str:
+    """The name of an actor without the key's id: two keys of one person are one person."""
+    return actor.rsplit(" (", 1)[0]
+
+
+class Ballot:
+    """The decisions on exactly one digest. A refusal by one person ends it; approvals run out."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.digest = plan.digest()
+        self.verdict = plan.verdict or BY_DEFAULT
+        self.refused: Decision | None = None
+        self._given: list[tuple[datetime, Decision]] = []
+
+    @property
+    def needed(self) -> int:
+        """How many different people must approve."""
+        return max(self.verdict.approvals, 1)
+
+    def approvers(self, now: datetime) -> list[str]:
+        """Whose approvals are good now."""
+        lasting = timedelta(seconds=self.verdict.expires_seconds)
+        return [each.who.actor for at, each in self._given if at + lasting > now]
+
+    def complete(self, now: datetime) -> bool:
+        """Whether enough people have approved."""
+        return self.refused is None and len(self.approvers(now)) >= self.needed
+
+    def check(self, decision: Decision, now: datetime) -> None:
+        """Raise ApplicationError where a decision does not count. Changes nothing."""
+        if decision.digest != self.digest:
+            raise refusal("digest_mismatch", "The decision names another version of the plan.", "Read the plan again.")
+        if decision.who.tenant not in (None, self.plan.tenant):
+            raise refusal("not_found", f"There is no plan {self.plan.id}.")
+        if decision.approve:
+            self._check_approver(decision.who, now)
+
+    def _check_approver(self, who: Who, now: datetime) -> None:
+        verdict = self.verdict
+        if not reaches(who.role, verdict.role):
+            raise refusal("forbidden", f"Approving this needs the role {verdict.role}; {who.actor} has {who.role}.", "Ask one who has it.")
+        if not verdict.requester_may_approve and person(who.actor) == person(self.plan.requested_by):
+            raise refusal("own_plan", "Who asked for this plan may not approve it.", "Ask another approver.")
+        if person(who.actor) in {person(each) for each in self.approvers(now)}:
+            raise refusal("approved_already", f"{who.actor} has approved already; another person must.", "Ask another approver.")
+
+    def add(self, decision: Decision, at: datetime) -> None:
+        """Count a decision that was checked."""
+        if decision.approve:
+            self._given.append((at, decision))
+        else:
+            self.refused = decision
+
+
+def reaches(role: str, needed: str) -> bool:
+    """Whether a role is at least another; a role that nobody knows reaches nothing."""
+    try:
+        return Role(role).reaches(Role(needed))
+    except ValueError:
+        return False
