@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.dialects.postgresql import insert
 
 from factory_infra.database import Database, utcnow
@@ -142,7 +142,14 @@ class Lessons:
 
     async def turns(self, tenant: str, limit: int = 2000) -> list[Event]:
         """Return the events that say what a tenant asked and what came of it, oldest first, the latest `limit` of them."""
-        query = select(EventRow).where(EventRow.tenant == tenant, EventRow.kind.in_(TURN_KINDS)).order_by(EventRow.id.desc()).limit(limit)
+        return await self._turn_events(EventRow.tenant == tenant, limit)
+
+    async def turns_of_thread(self, thread_id: str, limit: int = 2000) -> list[Event]:
+        """Return the same of one thread. The caller has shown that the thread may be seen."""
+        return await self._turn_events(EventRow.thread_id == thread_id, limit)
+
+    async def _turn_events(self, whose: ColumnElement[bool], limit: int) -> list[Event]:
+        query = select(EventRow).where(whose, EventRow.kind.in_(TURN_KINDS)).order_by(EventRow.id.desc()).limit(limit)
         async with self._database.transaction() as session:
             return [Event.model_validate(row) for row in reversed((await session.scalars(query)).all())]
 
