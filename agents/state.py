@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from agents.planning.interface import Facts, Outcome, Pending
 from factory_infra.paas.tenants.models import PLATFORM
-from tools.plan import Plan, Step
-from tools.ports import Ports
+from tools.plan import Bounds, Plan, Step
+from tools.ports import JsonObject, Ports
 
 RECENT_MAX = 6
 
@@ -41,6 +41,14 @@ class TurnInput(BaseModel):
     now: datetime
 
 
+class OfferedTool(BaseModel):
+    """A reading tool of another's server: pinned and approved, and yet a stranger's words."""
+
+    name: str
+    description: str = ""
+    parameters: JsonObject = {}
+
+
 class Situation(BaseModel):
     """What a turn is planned from: the factory's facts and the model that is there."""
 
@@ -48,6 +56,8 @@ class Situation(BaseModel):
     model: str | None = Field(default=None, description="PROVIDER:NAME, or None where there is none.")
     planner: Literal["playbook", "free"] = "playbook"
     approval_seconds_max: float = 86_400
+    bounds: Bounds = Field(default=Bounds(), description="How far a run of this team may go.")
+    foreign: list[OfferedTool] = Field(default=[], description="Reading tools of approved servers of others that the team may use.")
 
 
 class TurnResult(BaseModel):

@@ -4,7 +4,7 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from tools.plan import Step
+from tools.plan import Scope, Step
 
 
 class ModelFact(BaseModel):
@@ -131,6 +131,7 @@ class Draft(BaseModel):
     slots: dict[str, JsonValue] = {}
     answer_style: Literal["plan", "reading"] = "plan"
     lessons: list[str] = Field(default=[], description="Ids of the lessons that it was understood with.")
+    scope: Scope | None = Field(default=None, description="What the turn may do, where it was fixed before planning; None: what the steps do.")
 
 
 class Question(BaseModel):
