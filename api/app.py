@@ -9,11 +9,13 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.routing import Route
 
 from api import errors
 from api.deps import House
 from api.doors import SecurityHeaders, SizeLimit
-from api.routers import chat, endpoints, factory, plans, system, tenants
+from api.mcp.face import McpFace
+from api.routers import chat, endpoints, factory, lessons, plans, policy, system, tenants, tool_servers, tools
 from api.sessions import Sessions
 from factory_infra.factory import connect
 from factory_infra.logs import configure
@@ -33,15 +35,18 @@ def build_app(settings: Settings) -> FastAPI:
         built = connect(settings)
         temporal = await connect_temporal(settings)
         app.state.house = House(factory=built, temporal=temporal, sessions=Sessions(session_secret(settings)))
-        yield
+        async with app.state.mcp.manager.run():
+            yield
         await built.close()
 
     app = FastAPI(title="Lineshaft", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
     errors.install(app)
-    for each in (chat, plans, tenants, factory, endpoints, system):
+    for each in (chat, plans, policy, tenants, factory, endpoints, tools, tool_servers, system, lessons):
         app.include_router(each.router)
     app.mount("/console", StaticFiles(directory=CONSOLE, html=True, check_dir=False), name="console")
     app.add_api_route("/", lambda: RedirectResponse("/console/"), include_in_schema=False)
+    app.state.mcp = McpFace(app, settings)
+    app.router.routes.append(Route("/mcp", endpoint=app.state.mcp, include_in_schema=False))
     app.add_middleware(SizeLimit, bytes_max=settings.api_body_bytes_max)
     app.add_middleware(SecurityHeaders)
     if settings.api_host in {"127.0.0.1", "::1"}:

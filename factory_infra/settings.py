@@ -1,6 +1,7 @@
 """Every setting of an installation: the environment (prefix LINESHAFT_) is read here and nowhere else."""
 
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
     job_file_gib_max: float = 2.0
     job_seconds_max: float = 3600.0
     approval_seconds_max: float = 24 * 3600.0
+    lessons_promotion: Literal["auto", "ask"] = Field(default="auto", description="ask: a person confirms what an evaluation promotes.")
     price_book: Path | None = Field(default=None, description="A price book in place of the one that ships.")
     policy: Path | None = Field(default=None, description="A policy in place of policy.yaml in the home, or of the one that ships.")
 

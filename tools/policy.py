@@ -186,7 +186,7 @@ def overruns(bounds: TenantBounds, case: Case) -> Iterator[Refusal]:
         ]
     for what, number, most in wanted:
         if most is not None and number > most:
-            yield Refusal("bound_exceeded", f"It would come to {number} {what}; team {plan.tenant} is allowed {most}.", remedy)
+            yield Refusal("bound_reached", f"It would come to {number} {what}; team {plan.tenant} is allowed {most}.", remedy)
 
 
 def forbidden(spoken: list[tuple[Step, list[Voice]]]) -> Iterator[Refusal]:

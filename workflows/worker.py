@@ -22,12 +22,17 @@ from factory_infra.saas.models.models import ChatCall, ChatMessage
 from factory_infra.settings import Settings
 from workflows import graphs
 from workflows.activities.jobs import JobActivities
+from workflows.activities.lessons import LessonActivities
 from workflows.activities.planning import PlanningActivities
+from workflows.activities.policy import PolicyActivities
 from workflows.activities.records import RecordActivities
+from workflows.activities.revising import RevisingActivities
 from workflows.activities.steps import StepActivities
 from workflows.definitions.job import JobWorkflow
+from workflows.definitions.lesson import LessonWorkflow
 from workflows.definitions.plan import PlanWorkflow
 from workflows.definitions.thread import ThreadWorkflow
+from workflows.definitions.undo import UndoWorkflow
 from workflows.names import TASK_QUEUE
 from workflows.sandbox import sandbox
 from workflows.seed import seed
@@ -35,7 +40,7 @@ from workflows.temporal import connect_temporal
 
 BEAT_SECONDS = 2.0
 BOOKS_SECONDS = 30.0
-WORKFLOWS = (ThreadWorkflow, PlanWorkflow, JobWorkflow)
+WORKFLOWS = (ThreadWorkflow, PlanWorkflow, JobWorkflow, LessonWorkflow)
 log = structlog.get_logger("worker")
 
 
@@ -46,6 +51,7 @@ def build_worker(client: Client, factory: Factory, task_queue: str = TASK_QUEUE)
     planner = PlaybookPlanner(load_playbooks(), factory.embeddings)
     steps, jobs, records = StepActivities(factory), JobActivities(factory), RecordActivities(factory)
     planning = PlanningActivities(factory, planner)
+    lessons = LessonActivities(factory, planner, planning.facts)
     return Worker(
         client,
         task_queue=task_queue,
@@ -56,15 +62,21 @@ def build_worker(client: Client, factory: Factory, task_queue: str = TASK_QUEUE)
             steps.verify,
             steps.undo,
             steps.call,
+            RevisingActivities(factory).revise,
             jobs.run,
             jobs.cancel,
             planning.read_situation,
             planning.rank,
             planning.settle,
             planning.ask_model,
+            lessons.propose,
+            lessons.evaluate,
+            lessons.settle,
+            PolicyActivities(factory).judge_plan,
             records.write_events,
             records.save_plan,
             records.move_plan,
+            records.save_approval,
             records.report_plan,
         ],
         workflow_runner=sandbox(),
