@@ -131,7 +131,7 @@ class Draft(BaseModel):
     slots: dict[str, JsonValue] = {}
     answer_style: Literal["plan", "reading"] = "plan"
     lessons: list[str] = Field(default=[], description="Ids of the lessons that it was understood with.")
-    scope: Scope | None = Field(default=None, description="What the turn may do, where it was fixed before planning; None: what the steps do.")
+    scope: Scope | None = Field(default=None, description="Fixed before planning; None: exactly what the steps do.")
 
 
 class Question(BaseModel):
