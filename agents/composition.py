@@ -7,8 +7,10 @@ from langgraph.runtime import Runtime
 
 from agents.memory import remember
 from agents.planning.interface import Draft, Pending
-from agents.state import GraphState, TurnContext, TurnResult
-from tools.plan import Plan, Price, Step
+from agents.scope import scope_of
+from agents.state import GraphState, Situation, Thought, TurnContext, TurnInput, TurnResult
+from tools.plan import Plan, Price, Step, Verdict
+from tools.ports import JsonObject, Ports
 
 
 def total(steps: list[Step]) -> Price:
@@ -35,7 +37,19 @@ async def compose(state: GraphState, runtime: Runtime[TurnContext]) -> GraphStat
         payload = {"code": refused.code, "reason": refused.reason, "remedy": refused.remedy, "agent": draft.agent}
         await runtime.context.ports.emit("refusal", {**payload, "title": draft.title})
         return {"result": TurnResult(memory=remember(turn, pending))}
-    plan = Plan(
+    plan = await judged(proposal(turn, situation, thought, draft, steps), turn, runtime.context.ports)
+    verdict = plan.verdict
+    if verdict is not None and verdict.decision == "refuse":
+        reason = " ".join(verdict.reasons) or "The policy refuses this plan."
+        against = {"code": verdict.code or "policy_refused", "reason": reason, "remedy": verdict.remedy, "agent": draft.agent}
+        await runtime.context.ports.emit("refusal", {**against, "title": draft.title})
+        return {"result": TurnResult(memory=remember(turn, pending))}
+    return {"result": TurnResult(memory=remember(turn, pending), plan=plan)}
+
+
+def proposal(turn: TurnInput, situation: Situation, thought: Thought, draft: Draft, steps: list[Step]) -> Plan:
+    """The plan as the policy will judge it; its scope is the turn's, or what exactly these steps do."""
+    return Plan(
         id=turn.plan_id,
         tenant=thought.team,
         thread_id=turn.thread_id,
@@ -46,8 +60,16 @@ async def compose(state: GraphState, runtime: Runtime[TurnContext]) -> GraphStat
         steps=tuple(steps),
         price=total(steps),
         notes=tuple(draft.notes),
-        lessons=tuple(draft.lessons),
         planner=thought.planner,
         expires_at=turn.now + timedelta(seconds=situation.approval_seconds_max),
+        scope=draft.scope or scope_of(steps),
+        lessons=tuple(draft.lessons),
     )
-    return {"result": TurnResult(memory=remember(turn, pending), plan=plan)}
+
+
+async def judged(plan: Plan, turn: TurnInput, ports: Ports) -> Plan:
+    """The plan with the policy's verdict, which may shorten how long a decision is waited for."""
+    asked: JsonObject = {"plan": plan.model_dump(mode="json"), "requester_role": turn.who.role}
+    verdict = Verdict.model_validate((await ports.call("judge_plan", asked))["verdict"])
+    soonest = turn.now + timedelta(seconds=verdict.expires_seconds)
+    return plan.model_copy(update={"verdict": verdict, "expires_at": min(plan.expires_at or soonest, soonest)})

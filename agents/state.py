@@ -28,6 +28,8 @@ class Memory(BaseModel):
 
     pending: Pending | None = None
     recent: list[str] = []
+    summary: str = ""
+    identifiers: list[str] = []
 
 
 class TurnInput(BaseModel):

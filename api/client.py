@@ -81,6 +81,11 @@ class ApiClient:
         found = self._request("PATCH", path, body, None)
         return found if isinstance(found, dict) else {}
 
+    def put(self, path: str, body: JsonObject) -> JsonObject:
+        """Replace something and return what it is now."""
+        found = self._request("PUT", path, body, None)
+        return found if isinstance(found, dict) else {}
+
     def delete(self, path: str) -> None:
         """DELETE; raises ApiRefusal or Unavailable."""
         self._request("DELETE", path, None, None)

@@ -38,7 +38,7 @@ def plan_table(plan: Plan) -> Table:
 def print_plan(console: Console, plan: Plan) -> None:
     """Print the card with its notes and what it would cost in all."""
     console.print(plan_table(plan))
-    for note in plan.notes:
+    for note in (*plan.notes, *(plan.verdict.reasons if plan.verdict else ())):
         console.print(f"  · {escape(note)}")
     console.print(
         f"  price {plan.price.low:.4f}–{plan.price.high:.4f} {plan.price.currency}; planned by {escape(plan.planner)}; plan {plan.id}"
@@ -59,6 +59,10 @@ def _refusal(payload: JsonObject) -> str:
     return f"[red]✗ {escape(str(payload['code']))}[/red] {escape(str(payload['reason']))} {escape(str(payload['remedy']))}"
 
 
+def _listed(value: JsonValue) -> list[JsonValue]:
+    return value if isinstance(value, list) else []
+
+
 def _progress(payload: JsonObject) -> str:
     percent = payload.get("percent")
     shown = f"{percent:3.0f} %" if isinstance(percent, int | float) else "     "
@@ -71,6 +75,15 @@ LINES: dict[str, Callable[[JsonObject], str]] = {
     "refusal": _refusal,
     "agent.started": lambda payload: f"  [dim]{escape(str(payload['agent']))} is at work[/dim]",
     "tool.returned": lambda payload: f"  [dim]{escape(str(payload['tool']))}: {escape(str(payload['outcome']))}[/dim]",
+    "plan.paused": lambda payload: f"  [yellow]held[/yellow] {escape(str(payload['reason']))}",
+    "plan.resumed": lambda payload: f"  [green]goes on[/green], by {escape(str(payload['actor']))}",
+    "plan.undoing": lambda payload: f"  [yellow]undo[/yellow] asked for by {escape(str(payload['actor']))}",
+    "plan.escalated": lambda payload: (
+        f"  [red]a person must look:[/red] {escape(', '.join(str(each) for each in _listed(payload['steps'])))}"
+    ),
+    "approval.given": lambda payload: (
+        f"  [green]{payload['given']} of {payload['needed']}[/green] approvals, {escape(str(payload['actor']))}"
+    ),
     "plan.approved": lambda payload: f"  [green]approved[/green] by {escape(str(payload['actor']))}",
     "plan.refused": lambda payload: f"  [yellow]refused[/yellow] {escape(str(payload['reason']))}",
     "step.started": lambda payload: f"  [cyan]→ {escape(str(payload['step'])):10}[/cyan] {escape(str(payload['summary']))}",

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from tools.plan import Step
+
 
 class Body(BaseModel):
     """Base of every request body: closed to unknown fields."""
@@ -30,7 +32,7 @@ class NewMessage(Body):
     message_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
 
 
-class Approval(Body):
+class NewApproval(Body):
     """An approval names the digest of exactly the plan that was read."""
 
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -39,4 +41,12 @@ class Approval(Body):
 class Refusal(Body):
     """Why a plan is refused or ended."""
 
+    reason: str = Field(default="", max_length=500)
+
+
+class PlanEdit(Body):
+    """Other steps for a plan; the digest names the revision that was read. Steps that began are sent as they were."""
+
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    steps: list[Step] = Field(min_length=1, max_length=64)
     reason: str = Field(default="", max_length=500)

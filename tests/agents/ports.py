@@ -9,7 +9,7 @@ from agents.graph import dispatch
 from agents.planning.interface import DatasetFact, Draft, Facts, ModelQuestion, Outcome, Ranking, TeamFact, Turn
 from agents.state import Asker, Memory, Situation, TurnInput, TurnResult
 from factory_infra.saas.models.models import ChatAnswer, ChatCall, ToolCall
-from tools.plan import DryRun, Effect, Price, Step
+from tools.plan import DryRun, Effect, Price, Step, Verdict
 from tools.ports import JsonObject
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -22,6 +22,8 @@ FACTS = Facts(
     slots_free=4,
 )
 Answer = Callable[[JsonObject], JsonObject]
+DEFAULTS: dict[str, Answer] = {"judge_plan": lambda _: {"verdict": Verdict(decision="approve", approvals=1).model_dump(mode="json")}}
+"""What a factory answers where a test does not care."""
 
 
 class ScriptedPorts:
@@ -35,7 +37,10 @@ class ScriptedPorts:
     async def call(self, activity: str, argument: Mapping[str, JsonValue]) -> JsonObject:
         """Answer from the script."""
         self.calls.append((activity, dict(argument)))
-        return self.answers[activity](dict(argument))
+        answer = self.answers.get(activity, DEFAULTS.get(activity))
+        if answer is None:
+            raise KeyError(activity)
+        return answer(dict(argument))
 
     async def emit(self, kind: str, payload: Mapping[str, JsonValue]) -> None:
         """Keep the event."""

@@ -4,7 +4,8 @@ import asyncio
 
 from temporalio import activity
 
-from factory_infra.errors import InvalidInput, JobFailed, NotFound, Unavailable
+from agents.scope import within
+from factory_infra.errors import EffectsStopped, Forbidden, InvalidInput, JobFailed, NotFound, Unavailable
 from factory_infra.factory import Factory
 from factory_infra.iaas.jobs.models import Job, JobState
 from factory_infra.records.models import NewEvent
@@ -30,6 +31,7 @@ class JobActivities:
         tool = job_tool(request)
         context = tool_context(self._factory, request, effect_key(self._factory, request.key))
         arguments = tool.parse(request.arguments)
+        await self._factory.switch.check()
         async with beating():
             spec = await tool.prepare(context, arguments)  # type: ignore[misc]
             job = await self._watch(request, await self._factory.jobs.submit(spec))
@@ -42,9 +44,10 @@ class JobActivities:
         return outcome.model_dump(mode="json")
 
     async def _watch(self, request: StepCall, job: Job) -> Job:
-        """Follow the job and write its progress as events, each stage once."""
+        """Follow the job and write its progress as events, each stage once. Raises EffectsStopped, after its processes were ended."""
         told = (-1, "")
         while not job.state.final:
+            await self._ended_by_switch(job)
             now = (int(job.percent or 0), job.stage)
             if now != told and (job.percent is not None or job.stage):
                 told = now
@@ -62,6 +65,13 @@ class JobActivities:
             job = await self._factory.jobs.get(job.id, request.tenant)
         return job
 
+    async def _ended_by_switch(self, job: Job) -> None:
+        try:
+            await self._factory.switch.check()
+        except EffectsStopped:
+            await self._factory.jobs.cancel(job.id, job.tenant)
+            raise
+
     @activity.defn(name="cancel_job")
     @translated
     async def cancel(self, request: StepCall) -> JsonObject:
@@ -77,7 +87,9 @@ class JobActivities:
 
 def job_tool(request: StepCall) -> JobTool:  # type: ignore[type-arg]
     """Return the step's tool, which must be one whose work is a job."""
-    tool = tool_named(request.step.tool)
+    tool, step = tool_named(request.step.tool), request.step
+    if request.scope is not None and (against := within(step, request.scope, request.arguments)) is not None:
+        raise Forbidden(against, code="out_of_scope", remedy="Ask for it in words of your own.")
     if not isinstance(tool, JobTool) or None in (tool.identify, tool.prepare, tool.collect):
         raise InvalidInput(f"{tool.name} is not run as a job.", remedy="Plan again.")
     return tool

@@ -27,6 +27,7 @@ from factory_infra.paas.tenants.models import PLATFORM, Tenant
 from factory_infra.paas.training.datasets import DATASETS
 from factory_infra.saas.metering.models import Attribution, Charge
 from factory_infra.saas.models.models import ChatCall
+from tools.policy_file import load_policy
 from workflows.activities.beating import beating
 from workflows.activities.context import effect_key, telling, translated
 from workflows.messages import JsonObject, ModelCall, PlannerCall, SituationCall
@@ -54,6 +55,7 @@ class PlanningActivities:
             model=model.name if model else None,
             planner="free" if model and model.size == "large" else "playbook",
             approval_seconds_max=factory.settings.approval_seconds_max,
+            bounds=load_policy(factory.settings).for_tenant(request.tenant or PLATFORM).bounds.of_a_run(),
         )
         return situation.model_dump(mode="json")
 
@@ -127,6 +129,8 @@ class PlanningActivities:
         model, call = self._factory.chat_model, ChatCall.model_validate(request.call)
         if model is None:
             return {"ok": False, "reason": "No model is configured."}
+        if (await self._factory.switch.state()).stopped:  # a call costs money: it is an effect too
+            return {"ok": False, "reason": "Every effect is stopped by an administrator."}
         info = activity.info()
         name = effect_key(self._factory, f"model/{info.workflow_id}/{info.workflow_run_id}/{info.activity_id}")
         whose = Attribution(tenant=request.tenant, plan_id=request.plan_id, thread_id=request.thread_id, agent=request.agent)

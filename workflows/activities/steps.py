@@ -2,11 +2,12 @@
 
 from temporalio import activity
 
+from agents.scope import within
 from factory_infra.errors import Forbidden, InvalidInput, LineshaftError
 from factory_infra.factory import Factory
 from tools.plan import Effect
 from tools.spec import Observation, ToolContext, observe, reference, refused
-from tools.toolbox import AnyTool, tool_named
+from tools.toolbox import AnyTool, resolve_tool
 from workflows.activities.beating import beating
 from workflows.activities.context import effect_key, telling, tool_context, translated
 from workflows.messages import JsonObject, StepCall, ToolCall
@@ -25,7 +26,7 @@ class StepActivities:
         """Return the step with its dry run and its price; nothing is done. What the tool knows better than the plan is set right."""
         step, context = request.step, tool_context(self._factory, request, request.key)
         try:
-            tool = tool_named(step.tool)
+            tool = await resolve_tool(self._factory, step.tool, request.tenant)
             if not any(reference(value) for value in step.arguments.values()):
                 tool.parse(step.arguments)
         except LineshaftError as error:
@@ -43,10 +44,12 @@ class StepActivities:
     @activity.defn(name="run_step")
     @translated
     async def run(self, request: StepCall) -> JsonObject:
-        """Do the step, once under its key, and return the tool's result."""
-        tool = checked_tool(request)
+        """Do the step, once under its key, and return the tool's result. Raises EffectsStopped, and Forbidden outside the plan's scope."""
+        tool = await checked_tool(self._factory, request)
         key = effect_key(self._factory, request.key)
         arguments = tool.parse(request.arguments)
+        if tool.effect is not Effect.READ:
+            await self._factory.switch.check()
 
         async def effect() -> JsonObject:
             result = await tool.call(tool_context(self._factory, request, key), arguments)
@@ -62,7 +65,7 @@ class StepActivities:
     @translated
     async def verify(self, request: StepCall) -> JsonObject:
         """Check the postcondition against the factory. Raises PostconditionFailed."""
-        tool = checked_tool(request)
+        tool = await checked_tool(self._factory, request)
         if tool.verify is not None:
             context = tool_context(self._factory, request, request.key)
             await tool.verify(context, tool.parse(request.arguments), tool.result.model_validate(request.result))
@@ -71,10 +74,11 @@ class StepActivities:
     @activity.defn(name="undo_step")
     @translated
     async def undo(self, request: StepCall) -> JsonObject:
-        """Undo what the step did; a step whose tool has no undo is left, and that is told."""
-        tool = checked_tool(request)
+        """Undo what the step did; a step whose tool has no undo is left, and that is told. Raises EffectsStopped."""
+        tool = await checked_tool(self._factory, request)
         if tool.undo is None:
             return {"undone": False, "told": tool.undo_words}
+        await self._factory.switch.check()
         async with beating():
             context = tool_context(self._factory, request, request.key)
             told = await tool.undo(context, tool.parse(request.arguments), tool.result.model_validate(request.result))
@@ -85,7 +89,7 @@ class StepActivities:
     async def call(self, request: ToolCall) -> JsonObject:
         """Make a read-only call for an agent and return the observation; an effect is refused here, whatever was planned."""
         try:
-            tool = tool_named(request.name)
+            tool = await resolve_tool(self._factory, request.name, request.tenant)
             if tool.effect is not Effect.READ:
                 raise Forbidden(f"{tool.name} changes the world.", code="needs_approval", remedy="Propose a plan.")
             context = ToolContext(
@@ -105,9 +109,12 @@ class StepActivities:
         return Observation(outcome="ok", result=result.model_dump(mode="json")).model_dump(mode="json")
 
 
-def checked_tool(request: StepCall) -> AnyTool:
-    """Return the step's tool. Raises InvalidInput when the approved plan called its effect something else."""
-    tool = tool_named(request.step.tool)
-    if tool.effect is not request.step.effect:
-        raise InvalidInput(f"{tool.name} is {tool.effect}, the plan says {request.step.effect}.", remedy="Plan again.")
+async def checked_tool(factory: Factory, request: StepCall) -> AnyTool:
+    """Return the step's tool. Raises InvalidInput when the plan calls its effect something else, Forbidden outside the plan's scope."""
+    step = request.step
+    tool = await resolve_tool(factory, step.tool, request.tenant)
+    if tool.effect is not step.effect:
+        raise InvalidInput(f"{tool.name} is {tool.effect}, the plan says {step.effect}.", remedy="Plan again.")
+    if request.scope is not None and (against := within(step, request.scope, request.arguments)) is not None:
+        raise Forbidden(against, code="out_of_scope", remedy="Ask for it in words of your own.")
     return tool

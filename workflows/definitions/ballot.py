@@ -6,9 +6,9 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from factory_infra.paas.tenants.models import Role
+    from tools.approval import may_approve
     from tools.plan import Plan, Verdict
-    from workflows.messages import Decision, Who
+    from workflows.messages import Decision
 
 BY_DEFAULT = Verdict(decision="approve", approvals=1)
 """A plan that nobody judged needs one approver."""
@@ -17,11 +17,6 @@ BY_DEFAULT = Verdict(decision="approve", approvals=1)
 def refusal(code: str, reason: str, remedy: str = "") -> ApplicationError:
     """Build the error with which a workflow refuses an update."""
     return ApplicationError(reason, {"code": code, "reason": reason, "remedy": remedy}, type=code, non_retryable=True)
-
-
-def person(actor: str) -> str:
-    """The name of an actor without the key's id: two keys of one person are one person."""
-    return actor.rsplit(" (", 1)[0]
 
 
 class Ballot:
@@ -54,17 +49,12 @@ class Ballot:
             raise refusal("digest_mismatch", "The decision names another version of the plan.", "Read the plan again.")
         if decision.who.tenant not in (None, self.plan.tenant):
             raise refusal("not_found", f"There is no plan {self.plan.id}.")
-        if decision.approve:
-            self._check_approver(decision.who, now)
-
-    def _check_approver(self, who: Who, now: datetime) -> None:
-        verdict = self.verdict
-        if not reaches(who.role, verdict.role):
-            raise refusal("forbidden", f"Approving this needs the role {verdict.role}; {who.actor} has {who.role}.", "Ask one who has it.")
-        if not verdict.requester_may_approve and person(who.actor) == person(self.plan.requested_by):
-            raise refusal("own_plan", "Who asked for this plan may not approve it.", "Ask another approver.")
-        if person(who.actor) in {person(each) for each in self.approvers(now)}:
-            raise refusal("approved_already", f"{who.actor} has approved already; another person must.", "Ask another approver.")
+        if not decision.approve:
+            return
+        who, given = decision.who, self.approvers(now)
+        against = may_approve(self.verdict, requester=self.plan.requested_by, approver=who.actor, role=who.role, already=given)
+        if against is not None:
+            raise refusal("approval_refused", against, "Ask another approver.")
 
     def add(self, decision: Decision, at: datetime) -> None:
         """Count a decision that was checked."""
@@ -73,10 +63,3 @@ class Ballot:
         else:
             self.refused = decision
 
-
-def reaches(role: str, needed: str) -> bool:
-    """Whether a role is at least another; a role that nobody knows reaches nothing."""
-    try:
-        return Role(role).reaches(Role(needed))
-    except ValueError:
-        return False
