@@ -9,8 +9,8 @@ from factory_infra.errors import Unauthenticated, Unavailable
 from factory_infra.settings import Settings
 
 
-def api_client(settings: Settings) -> ApiClient:
-    """Return a client. Raises Unavailable or Unauthenticated with what to do."""
+def access(settings: Settings) -> tuple[str, str]:
+    """Return the API's address and the key to use. Raises Unavailable or Unauthenticated with what to do."""
     state = read_state(settings)
     url = settings.api_url or next((part.url for part in state.parts if part.name == "api"), None) if state else settings.api_url
     if not url:
@@ -19,7 +19,12 @@ def api_client(settings: Settings) -> ApiClient:
     key = settings.api_key.get_secret_value() if settings.api_key else path.read_text().strip() if path.exists() else None
     if key is None:
         raise Unauthenticated("No key is known.", remedy="Set LINESHAFT_API_KEY, or use the home of the stack.")
-    return ApiClient(url, key)
+    return url, key
+
+
+def api_client(settings: Settings) -> ApiClient:
+    """Return a client. Raises Unavailable or Unauthenticated with what to do."""
+    return ApiClient(*access(settings))
 
 
 def client_of(context: typer.Context) -> ApiClient:
