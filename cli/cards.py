@@ -59,8 +59,14 @@ def _refusal(payload: JsonObject) -> str:
     return f"[red]✗ {escape(str(payload['code']))}[/red] {escape(str(payload['reason']))} {escape(str(payload['remedy']))}"
 
 
-def _listed(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []
+def _escalated(payload: JsonObject) -> str:
+    steps = payload["steps"]
+    named = ", ".join(str(each) for each in steps) if isinstance(steps, list) else ""
+    return f"  [red]a person must look, not undone:[/red] {escape(named)}"
+
+
+def _approval(payload: JsonObject) -> str:
+    return f"  [green]{payload['given']} of {payload['needed']} approvals[/green], by {escape(str(payload['actor']))}"
 
 
 def _progress(payload: JsonObject) -> str:

@@ -119,7 +119,7 @@ def undo(context: typer.Context, plan_id: PlanId, reason: Annotated[str, typer.O
 
 
 @app.command()
-def edit(
+def edit(  # noqa: PLR0913  (each is an option of the command)
     context: typer.Context,
     plan_id: PlanId,
     changes: Annotated[list[str] | None, typer.Option("--set", help="STEP.ARGUMENT=VALUE; may be given often.")] = None,
