@@ -84,12 +84,8 @@ LINES: dict[str, Callable[[JsonObject], str]] = {
     "plan.paused": lambda payload: f"  [yellow]held[/yellow] {escape(str(payload['reason']))}",
     "plan.resumed": lambda payload: f"  [green]goes on[/green], by {escape(str(payload['actor']))}",
     "plan.undoing": lambda payload: f"  [yellow]undo[/yellow] asked for by {escape(str(payload['actor']))}",
-    "plan.escalated": lambda payload: (
-        f"  [red]a person must look:[/red] {escape(', '.join(str(each) for each in _listed(payload['steps'])))}"
-    ),
-    "approval.given": lambda payload: (
-        f"  [green]{payload['given']} of {payload['needed']}[/green] approvals, {escape(str(payload['actor']))}"
-    ),
+    "plan.escalated": _escalated,
+    "approval.given": _approval,
     "plan.approved": lambda payload: f"  [green]approved[/green] by {escape(str(payload['actor']))}",
     "plan.refused": lambda payload: f"  [yellow]refused[/yellow] {escape(str(payload['reason']))}",
     "step.started": lambda payload: f"  [cyan]→ {escape(str(payload['step'])):10}[/cyan] {escape(str(payload['summary']))}",
