@@ -2,8 +2,9 @@
 
 from langgraph.runtime import Runtime
 
-from agents.memory import remember
-from agents.planning.interface import Draft, Question, Refusal, Reply
+from agents.memory import remember, results_named
+from agents.planning.interface import Draft, Pending, Question, Refusal, Reply
+from agents.planning.turns import CONFIRM
 from agents.specialists import within_scope
 from agents.state import GraphState, Thought, TurnContext, TurnInput, TurnResult
 from agents.wording import cite, word
@@ -16,15 +17,16 @@ from tools.spec import resolve
 async def respond(state: GraphState, runtime: Runtime[TurnContext]) -> GraphState:
     """Say a question, a refusal or a reply."""
     turn, outcome, ports = state["turn"], state["thought"].outcome, runtime.context.ports
+    facts = state["situation"].facts
     if isinstance(outcome, Question):
         await ports.emit("question", {"text": outcome.text, "options": list(outcome.options)})
-        return {"result": TurnResult(memory=remember(turn, outcome.pending))}
+        return {"result": TurnResult(memory=remember(turn, outcome.pending, facts))}
     if isinstance(outcome, Refusal):
         await ports.emit("refusal", {"code": outcome.code, "reason": outcome.reason, "remedy": outcome.remedy})
-        return {"result": TurnResult(memory=remember(turn, outcome.pending))}
+        return {"result": TurnResult(memory=remember(turn, outcome.pending, facts))}
     if isinstance(outcome, Reply):
         await ports.emit("message.assistant", {"text": outcome.text, "citations": []})
-    return {"result": TurnResult(memory=remember(turn, None))}
+    return {"result": TurnResult(memory=remember(turn, None, facts))}
 
 
 async def read(state: GraphState, runtime: Runtime[TurnContext]) -> GraphState:
@@ -47,7 +49,22 @@ async def read(state: GraphState, runtime: Runtime[TurnContext]) -> GraphState:
         citations.extend(cite(step.tool, results[step.id]))
     text = "\n".join(dict.fromkeys(sentence for sentence in sentences if sentence))
     await ports.emit("message.assistant", {"text": text, "citations": list(citations), "agent": draft.agent, "notes": list(draft.notes)})
-    return {"result": TurnResult(memory=remember(turn, None))}
+    memory = remember(turn, None, state["situation"].facts, results_named(results))
+    return {"result": TurnResult(memory=memory.model_copy(update={"pending": offered(results, thought.team)}))}
+
+
+def offered(results: dict[str, JsonObject], team: str) -> Pending | None:
+    """The remedy that an answer offered, left open so that a 'yes' has it planned; nothing is planned before.
+
+    Its playbook and slots come from the factory's own state and from a plan that was approved once, never from a log.
+    """
+    remedies = (result.get("remedy") for result in results.values())
+    remedy = next((each for each in remedies if isinstance(each, dict) and each.get("playbook")), None)
+    if remedy is None:
+        return None
+    slots = remedy.get("slots")
+    filled = {**slots, "team": team} if isinstance(slots, dict) else {"team": team}
+    return Pending(playbook=str(remedy["playbook"]), slots=filled, asked=CONFIRM, request=str(remedy.get("say") or ""))
 
 
 async def look(step: Step, results: dict[str, JsonObject], turn: TurnInput, thought: Thought, ports: Ports) -> JsonObject:

@@ -2,18 +2,14 @@
 
 from collections.abc import Callable
 
+from agents import reports
+from agents.reports import rows
 from tools.ports import JsonObject
 
 
 def number(value: object, digits: int = 4) -> str:
     """Shorten a number for a sentence."""
     return f"{value:.{digits}f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-def rows(result: JsonObject, field: str) -> list[JsonObject]:
-    """Return a result's list of objects."""
-    found = result.get(field)
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
 def version_words(result: JsonObject) -> str:
@@ -101,6 +97,14 @@ WORDS: dict[str, Callable[[JsonObject], str]] = {
     "catalog.search": found_entries,
     "metering.cost": cost,
     "tenants.show": team,
+    "telemetry.show": reports.telemetry,
+    "reliability.diagnose": reports.diagnosis,
+    "plans.audit": reports.audit,
+    "plans.show": reports.plan,
+    "plans.list": reports.plans,
+    "events.list": reports.events,
+    "jobs.log": reports.log,
+    "metering.usage": reports.usage,
 }
 
 
@@ -121,7 +125,7 @@ def cite(tool: str, result: JsonObject) -> list[JsonObject]:
         return [{"title": row["endpoint"], "url": row["url"]} for row in rows(result, "endpoints")]
     if tool == "metering.cost":
         return [{"title": f"ledger of the {result['subject']}", "url": result["ledger_url"]}]
-    return []
+    return reports.report_citations(tool, result)
 
 
 def version_citation(row: JsonObject) -> JsonObject:

@@ -6,17 +6,26 @@ from factory_infra.database import Database
 from factory_infra.errors import Unavailable
 from factory_infra.foundation.accelerators.interface import Accelerators
 from factory_infra.foundation.accelerators.providers.local import LocalAccelerators
+from factory_infra.foundation.telemetry.interface import Telemetry
+from factory_infra.foundation.telemetry.providers.local import LocalTelemetry
 from factory_infra.iaas.jobs.providers.local import LocalJobs
 from factory_infra.iaas.leases.service import Leases
 from factory_infra.paas.catalog.service import Catalog
 from factory_infra.paas.deployments.providers.local import LocalDeployments
 from factory_infra.paas.registry.providers.mlflow import MlflowRegistry
 from factory_infra.paas.tenants.service import Tenants
+from factory_infra.records.approvals import Approvals
+from factory_infra.records.journal import Journal
+from factory_infra.records.lessons import Lessons
+from factory_infra.records.runs import Runs
 from factory_infra.records.service import Records
+from factory_infra.records.switch import Switch
 from factory_infra.saas.metering.prices import PriceBook
 from factory_infra.saas.metering.service import Metering
 from factory_infra.saas.models.interface import ChatModel
 from factory_infra.saas.models.registry import chat_model
+from factory_infra.saas.tool_servers.providers.mcp_http import McpHttp
+from factory_infra.saas.tool_servers.service import ToolServers
 from factory_infra.saas.vectors.catalog_index import CatalogIndex
 from factory_infra.saas.vectors.interface import Embeddings
 from factory_infra.saas.vectors.providers.chroma import ChromaVectors
@@ -31,6 +40,12 @@ class Factory:
     settings: Settings
     database: Database
     records: Records
+    lessons: Lessons
+    approvals: Approvals
+    runs: Runs
+    switch: Switch
+    journal: Journal
+    telemetry: Telemetry
     accelerators: Accelerators
     leases: Leases
     jobs: LocalJobs
@@ -41,6 +56,7 @@ class Factory:
     catalog_index: CatalogIndex
     metering: Metering
     embeddings: Embeddings
+    tool_servers: ToolServers
     chat_model: ChatModel | None
 
     async def close(self) -> None:
@@ -74,6 +90,12 @@ def connect(settings: Settings) -> Factory:
         settings=settings,
         database=database,
         records=Records(database),
+        lessons=Lessons(database),
+        approvals=Approvals(database),
+        runs=Runs(database),
+        switch=Switch(database),
+        journal=Journal(database),
+        telemetry=LocalTelemetry(settings.home),
         accelerators=accelerators,
         leases=leases,
         jobs=jobs,
@@ -84,5 +106,6 @@ def connect(settings: Settings) -> Factory:
         catalog_index=CatalogIndex(catalog, vectors),
         metering=Metering(database, PriceBook.load(settings.price_book), leases),
         embeddings=embeddings,
+        tool_servers=ToolServers(database, McpHttp(), settings.secrets_dir),
         chat_model=chat_model(settings),
     )

@@ -1,12 +1,19 @@
 """Tools over the ledger."""
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
+from pydantic import Field
+
+from factory_infra.database import utcnow
 from factory_infra.errors import InvalidInput, NotFound
-from factory_infra.saas.metering.models import Cost
+from factory_infra.saas.metering.models import Breakdown, Cost, UsageLine
 from tools.plan import Effect
 from tools.spec import Arguments, Result, Tool, ToolContext
+
+ROWS_MAX = 40
+DAYS_FORESEEN_MAX = 3650
 
 
 class CostArguments(Arguments):
@@ -72,4 +79,83 @@ def report(subject: str, costs: list[Cost], plans: list[str], url: str) -> CostR
     )
 
 
-TOOLS = (Tool("metering.cost", Effect.READ, CostArguments, CostReport, cost),)
+class UsageArguments(Arguments):
+    """Over which days, broken down by what."""
+
+    days: int = Field(default=7, ge=1, le=90)
+    by: Breakdown = "day"
+
+
+class UsageRow(Result):
+    """One line of the breakdown."""
+
+    name: str
+    amount: str
+    share_percent: float
+    slot_seconds: float
+    tokens: int
+
+
+class UsageReport(Result):
+    """What a team spent over some days, and how long its budget lasts at that pace."""
+
+    team: str
+    days: int
+    by: str
+    currency: str
+    spent: str
+    rows: list[UsageRow]
+    rows_left_out: int = 0
+    budget: str
+    budget_left: str
+    per_day: str = Field(description="The mean of these days, those without any spending counted.")
+    budget_ends_at: datetime | None = Field(default=None, description="At this pace; None where nothing was spent, or in over ten years.")
+    ledger_url: str
+
+
+async def usage(context: ToolContext, arguments: UsageArguments) -> UsageReport:
+    """Tell what the team spent over the last days, by day, by agent or by model, and when its budget ends at that pace."""
+    metering, now = context.factory.metering, utcnow()
+    since = now - timedelta(days=arguments.days)
+    lines = await metering.usage(context.tenant, since, arguments.by)
+    spent = sum((line.amount for line in await metering.usage(context.tenant, since, "day")), Decimal(0))
+    tenant, ever = await context.factory.tenants.get(context.tenant), await metering.cost(tenant=context.tenant)
+    left, per_day = tenant.budget - ever.spent - ever.reserved, spent / arguments.days
+    return UsageReport(
+        team=context.tenant,
+        days=arguments.days,
+        by=arguments.by,
+        currency=ever.currency,
+        spent=f"{spent:.6f}",
+        rows=[usage_row(line, spent) for line in (lines[-ROWS_MAX:] if arguments.by == "day" else lines[:ROWS_MAX])],
+        rows_left_out=max(len(lines) - ROWS_MAX, 0),
+        budget=f"{tenant.budget:.2f}",
+        budget_left=f"{left:.6f}",
+        per_day=f"{per_day:.6f}",
+        budget_ends_at=budget_end(left, per_day, now),
+        ledger_url=f"/v1/ledger?tenant={context.tenant}",
+    )
+
+
+def usage_row(line: UsageLine, spent: Decimal) -> UsageRow:
+    """Shape a line of the ledger's breakdown."""
+    return UsageRow(
+        name=line.name or "(none)",
+        amount=f"{line.amount:.6f}",
+        share_percent=round(float(line.amount / spent * 100), 1) if spent else 0.0,
+        slot_seconds=float(line.slot_seconds),
+        tokens=int(line.tokens),
+    )
+
+
+def budget_end(left: Decimal, per_day: Decimal, now: datetime) -> datetime | None:
+    """When the money that is left is spent at a pace per day; None for no pace, or one that lasts longer than ten years."""
+    if per_day <= 0 or left / per_day > DAYS_FORESEEN_MAX:
+        return None
+    return now + timedelta(days=float(max(left, Decimal(0)) / per_day))
+
+
+TOOLS = (
+    Tool("metering.cost", Effect.READ, CostArguments, CostReport, cost),
+    Tool("metering.usage", Effect.READ, UsageArguments, UsageReport, usage),
+)

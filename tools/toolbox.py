@@ -3,7 +3,23 @@
 from typing import Any
 
 from factory_infra.errors import NotFound
-from tools import accelerators, catalog, deployments, jobs, leases, metering, registry, tenants, training
+from factory_infra.factory import Factory
+from tools import (
+    accelerators,
+    catalog,
+    deployments,
+    events,
+    jobs,
+    leases,
+    metering,
+    plans,
+    registry,
+    reliability,
+    telemetry,
+    tenants,
+    training,
+)
+from tools.foreign import PREFIX, foreign_tool_named
 from tools.spec import Tool
 
 AnyTool = Tool[Any, Any]
@@ -11,7 +27,21 @@ AnyTool = Tool[Any, Any]
 
 TOOLS: dict[str, AnyTool] = {
     tool.name: tool
-    for noun in (accelerators, catalog, deployments, jobs, leases, metering, registry, tenants, training)
+    for noun in (
+        accelerators,
+        catalog,
+        deployments,
+        events,
+        jobs,
+        leases,
+        metering,
+        plans,
+        registry,
+        reliability,
+        telemetry,
+        tenants,
+        training,
+    )
     for tool in noun.TOOLS
 }
 
@@ -21,3 +51,10 @@ def tool_named(name: str) -> AnyTool:
     if name not in TOOLS:
         raise NotFound(f"There is no tool '{name}'.", code="tool_unknown", remedy=f"Tools: {', '.join(sorted(TOOLS))}.")
     return TOOLS[name]
+
+
+async def resolve_tool(factory: Factory, name: str, tenant: str | None) -> AnyTool:
+    """Return a tool of ours, or one of an approved server of others that the team may use. Raises NotFound, Conflict."""
+    if name.startswith(PREFIX):
+        return await foreign_tool_named(factory, name, tenant)
+    return tool_named(name)

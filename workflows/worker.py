@@ -21,6 +21,7 @@ from factory_infra.logs import configure
 from factory_infra.saas.models.models import ChatCall, ChatMessage
 from factory_infra.settings import Settings
 from workflows import graphs
+from workflows.activities.audit import AuditActivities
 from workflows.activities.jobs import JobActivities
 from workflows.activities.lessons import LessonActivities
 from workflows.activities.planning import PlanningActivities
@@ -40,7 +41,7 @@ from workflows.temporal import connect_temporal
 
 BEAT_SECONDS = 2.0
 BOOKS_SECONDS = 30.0
-WORKFLOWS = (ThreadWorkflow, PlanWorkflow, JobWorkflow, LessonWorkflow)
+WORKFLOWS = (ThreadWorkflow, PlanWorkflow, JobWorkflow, UndoWorkflow, LessonWorkflow)
 log = structlog.get_logger("worker")
 
 
@@ -78,6 +79,7 @@ def build_worker(client: Client, factory: Factory, task_queue: str = TASK_QUEUE)
             records.move_plan,
             records.save_approval,
             records.report_plan,
+            AuditActivities(factory).audit,
         ],
         workflow_runner=sandbox(),
         max_cached_workflows=factory.settings.worker_max_cached_workflows,

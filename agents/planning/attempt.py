@@ -8,6 +8,7 @@ from agents.planning import replies
 from agents.planning.checks import Context, check, notes, unknown_team
 from agents.planning.fill import Case, Filled, Filler, render
 from agents.planning.guard import gate_without_number, grounded, uncovered
+from agents.planning.identifiers import SUMMARY, identifiers_in
 from agents.planning.interface import Draft, Facts, Outcome, Pending, Question, Refusal, Reply, Turn
 from agents.planning.mentions import Understood
 from agents.planning.playbook import Playbook, SlotSpec
@@ -48,10 +49,13 @@ class Desk:
     def attempt(self, name: str, turn: Turn, understood: Understood, facts: Facts, carried: dict[str, JsonValue] | None = None) -> Attempt:
         """Try a playbook. `carried` holds the slots that earlier messages filled."""
         playbook, before = self._playbooks[name], carried or {}
-        recent = [self._reader.read(text, facts) for text in turn.recent[-3:]] if not playbook.effectful else []
+        said = [text for text in turn.recent if not text.startswith(SUMMARY)]
+        recent = [self._reader.read(text, facts) for text in said[-3:]] if not playbook.effectful else []
         choice = choose_team(playbook, understood, facts, before, recent)
         team = choice.name or (facts.teams[0].name if playbook.any_team and facts.teams else None)
-        filler = Filler(playbook, team, Case(understood, facts, before, pointing=self._points(understood)))
+        filler = Filler(
+            playbook, team, Case(understood, facts, before, pointing=self._points(understood), earlier=identifiers_in(turn.recent))
+        )
         filled = filler.run()
         context = Context(playbook, filled, facts, understood)
         dropped = uncovered(playbook, understood, filled, self._effects())

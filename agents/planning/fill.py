@@ -11,7 +11,7 @@ from agents.planning.interface import EndpointFact, Facts, ModelFact, TeamFact
 from agents.planning.languages import negation_terms, terms
 from agents.planning.mentions import Mention, Understood
 from agents.planning.playbook import Playbook, SlotSpec, SlotType
-from agents.planning.text import slug
+from agents.planning.text import compile_terms, slug
 
 Source = Literal["words", "state", "default", "before"]
 _TEMPLATE = re.compile(r"\{(\w+)(?:\|(\w+))?\}")
@@ -62,6 +62,8 @@ def not_denied(understood: Understood, found: list[Mention]) -> list[Mention]:
 
 def _kinds(spec: SlotSpec) -> list[str]:
     """The senses that may fill a slot, best first: for something that is yet to be made, a new name before a known one."""
+    if spec.type == "job" and not spec.existing:
+        return ["job", "unknown_job"]
     if spec.existing or spec.type not in _NEW_NAME:
         return [spec.type]
     return [_NEW_NAME[spec.type], f"unknown_{spec.type}", spec.type]
@@ -81,12 +83,14 @@ class Case:
     Args:
         carried: the slots that earlier messages filled.
         pointing: 'the endpoint' may mean the only one there is.
+        earlier: what the thread named, in the order in which it was first named.
     """
 
     understood: Understood
     facts: Facts
     carried: dict[str, JsonValue]
     pointing: bool = False
+    earlier: tuple[str, ...] = ()
 
 
 class Filler:
@@ -96,7 +100,7 @@ class Filler:
         self.playbook, self.understood, self.facts, self.carried = playbook, case.understood, case.facts, case.carried
         self.team: TeamFact | None = next((t for t in self.facts.teams if t.name == team), None)
         self.teams = [self.team] if self.team else self.facts.teams
-        self.pointing = case.pointing
+        self.pointing, self.earlier = case.pointing, case.earlier
         self.result = Filled(playbook=playbook.name, team=team)
 
     def run(self) -> Filled:
@@ -119,6 +123,8 @@ class Filler:
     # --- from the words
 
     def _from_words(self, name: str, spec: SlotSpec) -> bool:
+        if spec.type == "choice":
+            return self._chosen(name, spec)
         found = self._mentions_for(spec)
         if not found:
             return spec.type == "threshold" and self._live_share(name)
@@ -131,6 +137,17 @@ class Filler:
         self.result.notes += [chosen.note] if chosen.note else []
         self.result.take(name, self._value(chosen, spec), "words")
         return True
+
+    def _chosen(self, name: str, spec: SlotSpec) -> bool:
+        """The first value of a choice whose words are said."""
+        for value, languages in spec.words.items():
+            spoken = tuple(term for code in self.understood.codes for term in languages.get(code, ()))
+            match = compile_terms(spoken).search(self.understood.text)
+            if match is not None:
+                self.result.used.append(match.span())
+                self.result.take(name, value, "words")
+                return True
+        return False
 
     def _mentions_for(self, spec: SlotSpec) -> list[Mention]:
         for kind in _kinds(spec):
@@ -240,10 +257,21 @@ class Filler:
         if len(set(related)) == 1:
             self.result.take(name, related[0], "state")
             return True
+        if (first := self._first_named(spec, options)) is not None:
+            self.result.take(name, first, "state", f"{spec.type.capitalize()} {first} is taken: it is the first that was named here.")
+            return True
         if spec.required and spec.existing and len(options) == 1 and self.pointing and spec.type in {"model", "endpoint", "job", "lease"}:
             self.result.take(name, options[0], "state", f"{spec.type.capitalize()} {options[0]} is taken: it is the only one there.")
             return True
         return False
+
+    def _first_named(self, spec: SlotSpec, options: list[str]) -> str | None:
+        """'the lease from the beginning': of those that are there, the one that the thread named first."""
+        if spec.type not in {"lease", "job", "endpoint", "model"} or not spec.existing or not self.pointing:
+            return None
+        if not terms(self.understood.codes, "earliest").search(self.understood.text):
+            return None
+        return next((name for name in self.earlier if name in options), None)
 
     def options(self, spec: SlotSpec) -> list[str]:
         """What could be chosen for a slot."""

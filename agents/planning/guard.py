@@ -108,7 +108,7 @@ def grounded(filled: Filled, understood: Understood, facts: Facts, playbook: Pla
     for name, value in filled.values.items():
         source = filled.sources.get(name)
         if (
-            (source == "words" and not _in_words(value, understood, state, facts))
+            (source == "words" and not _in_words(value, understood, state, facts) and value not in playbook.slots[name].words)
             or (source == "state" and value not in state)
             or (source == "before" and carried.get(name) != value)
         ):

@@ -96,7 +96,7 @@ class Turn(BaseModel):
 
     text: str
     pending: Pending | None = None
-    recent: list[str] = Field(default=[], description="The last few user messages, oldest first.")
+    recent: list[str] = Field(default=[], description="The last few user messages, oldest first; a long thread's summary goes before.")
 
 
 class ModelQuestion(BaseModel):

@@ -77,6 +77,7 @@ class Language(BaseModel):
     it: Terms
     split: Terms
     definite: Terms
+    earliest: Terms
     nouns: dict[str, Terms]
     stop: Terms
 

@@ -16,7 +16,21 @@ from tools.plan import Effect
 PLAYBOOKS_DIR = Path(__file__).parent.parent / "playbooks"
 
 SlotType = Literal[
-    "team", "dataset", "model", "version", "endpoint", "count", "threshold", "job", "lease", "duration", "algorithm", "text", "name"
+    "team",
+    "dataset",
+    "model",
+    "version",
+    "endpoint",
+    "count",
+    "threshold",
+    "job",
+    "lease",
+    "plan",
+    "duration",
+    "algorithm",
+    "choice",
+    "text",
+    "name",
 ]
 _FRONT = re.compile(r"\A---\n(?P<front>.*?)\n---\n(?P<body>.*)\Z", re.DOTALL)
 _SLOT = re.compile(r"\{(\w+)(?:\|\w+)?\}")
@@ -36,7 +50,8 @@ class SlotSpec(Strict):
     required: bool = False
     default: str | int | float | None = Field(default=None, description="A value or a template of other slots, taken with a note.")
     question: str = Field(default="", description="Asked when it is required and missing.")
-    existing: bool = Field(default=True, description="False where a new name may be given.")
+    existing: bool = Field(default=True, description="False where a new name may be given, or a job that has ended.")
+    words: dict[str | int, dict[str, tuple[str, ...]]] = Field(default={}, description="Of a choice: value → language → terms.")
     note: str = Field(default="", description="A sentence for the card when the default was taken.")
 
 
@@ -56,6 +71,7 @@ class StepSpec(Strict):
     postcondition: str = ""
     undo: str = ""
     only_with: str | None = Field(default=None, description="A slot without which the step is left out.")
+    only_without: str | None = Field(default=None, description="A slot with which the step is left out.")
 
 
 class Playbook(Strict):
@@ -108,8 +124,7 @@ def _check_steps(playbook: Playbook, path: Path) -> None:
         for value in step.arguments.values():
             more_names, more_steps = _references(value)
             names, steps = names | more_names, steps | more_steps
-        if step.only_with:
-            names.add(step.only_with)
+        names |= {slot for slot in (step.only_with, step.only_without) if slot}
         if unknown := sorted(names - set(playbook.slots) - _BUILT_IN):
             raise _remedy(f"{path.name}: steps.{step.id}: no slot is named {unknown[0]!r}.")
         if missing := sorted(steps - seen):
@@ -118,7 +133,8 @@ def _check_steps(playbook: Playbook, path: Path) -> None:
 
 
 def _check_words(playbook: Playbook, path: Path) -> None:
-    for concept, languages in playbook.words.items():
+    chosen = {f"{name}.{value}": words for name, slot in playbook.slots.items() for value, words in slot.words.items()}
+    for concept, languages in {**playbook.words, **chosen}.items():
         if unknown := sorted(set(languages) - set(LANGUAGES)):
             raise _remedy(f"{path.name}: words.{concept}: no language file {unknown[0]!r}; there are {', '.join(sorted(LANGUAGES))}.")
 

@@ -37,9 +37,15 @@ def _step(spec: StepSpec, values: dict[str, JsonValue], present: set[str]) -> St
     )
 
 
+def _wanted(spec: StepSpec, values: dict[str, JsonValue]) -> bool:
+    """Whether the slots that a step waits for, or gives way to, are as it wants them."""
+    lacks = spec.only_with is not None and values.get(spec.only_with) is None
+    return not lacks and (spec.only_without is None or values.get(spec.only_without) is None)
+
+
 def build_steps(playbook: Playbook, filled: Filled, request: str) -> list[Step]:
     """The steps in order; those whose slot has no value are left out, and no step waits for them."""
     values = {**filled.values, "request": request, "team": filled.team}
-    specs = [spec for spec in playbook.steps if spec.only_with is None or values.get(spec.only_with) is not None]
+    specs = [spec for spec in playbook.steps if _wanted(spec, values)]
     present = {spec.id for spec in specs}
     return [_step(spec, values, present) for spec in specs]

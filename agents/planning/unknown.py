@@ -146,8 +146,12 @@ _MODEL_NAMED = (
 
 
 def unknown_ids(text: str, known: list[Mention]) -> list[Mention]:
-    """Ids of jobs and leases, by their form, that belong to nothing that the asker may see."""
-    found = []
+    """Ids by their form: plans, and jobs and leases that belong to nothing that the asker may see."""
+    found = [
+        Mention(start=match.start(), end=match.end(), text=match.group(), senses=(Sense(kind="plan", value=match.group()),))
+        for match in re.finditer(rf"(?<![{WORD}-])plan-(?=[{WORD}-]*\d)[{WORD}-]+", text)
+        if free_of(match.span(), [m.span for m in known])
+    ]
     for kind in ("job", "lease"):
         for match in re.finditer(rf"(?<![{WORD}-]){kind}-(?=[{WORD}-]*\d)[{WORD}-]+", text):
             if free_of(match.span(), [m.span for m in known]):

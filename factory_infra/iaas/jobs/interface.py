@@ -39,3 +39,11 @@ class JobFiles(Protocol):
     async def result(self, job_id: str, tenant: str, name: str) -> str | None:
         """Return the text of a file that the job wrote (at most 4 MiB), or None while there is none."""
         ...
+
+
+class JobTail(Protocol):
+    """An extra ability: the end of a log, however long the log is."""
+
+    async def tail(self, job_id: str, tenant: str, limit: int = 8192) -> str:
+        """Return whole lines from the log's end, at most so many bytes. Raises NotFound."""
+        ...

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Unit = Literal["tokens", "slot_seconds"]
+Breakdown = Literal["day", "agent", "model"]
 
 
 class Charge(BaseModel):
@@ -71,6 +72,15 @@ class Cost(BaseModel):
     spent: Decimal
     reserved: Decimal
     lines: list[CostLine]
+
+
+class UsageLine(BaseModel):
+    """What was spent under one day, agent or model."""
+
+    name: str = Field(description="A date (UTC), an agent or a model; empty where the charge names none.")
+    amount: Decimal
+    slot_seconds: Decimal = Decimal(0)
+    tokens: Decimal = Decimal(0)
 
 
 class Reconciliation(BaseModel):

@@ -1,17 +1,19 @@
 """The ledger: reserve before, settle after, exactly once each."""
 
 from collections.abc import Sequence
+from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Date, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from factory_infra.database import Database, utcnow
 from factory_infra.errors import BudgetExceeded, NotFound
 from factory_infra.iaas.leases.models import Lease
 from factory_infra.iaas.leases.service import Leases
 from factory_infra.paas.tenants.tables import TenantRow
-from factory_infra.saas.metering.models import Attribution, Charge, Cost, CostLine, Entry, Reconciliation
+from factory_infra.saas.metering.models import Attribution, Breakdown, Charge, Cost, CostLine, Entry, Reconciliation, UsageLine
 from factory_infra.saas.metering.prices import PriceBook
 from factory_infra.saas.metering.tables import EntryRow
 
@@ -117,6 +119,20 @@ class Metering:
             lines=lines,
         )
 
+    async def usage(self, tenant: str, since: datetime, by: Breakdown) -> list[UsageLine]:
+        """Tell what a team spent since a moment by day (oldest first), or by agent or model (dearest first). A slot's kind is no model."""
+        name = breakdown(by)
+        quantity = EntryRow.quantity + EntryRow.quantity_out
+        total = func.sum(EntryRow.amount)
+        slots = func.sum(case((EntryRow.unit == "slot_seconds", quantity), else_=Decimal(0)))
+        tokens = func.sum(case((EntryRow.unit == "tokens", quantity), else_=Decimal(0)))
+        query = select(name, total, slots, tokens).where(EntryRow.tenant == tenant, EntryRow.account == "spent", EntryRow.at >= since)
+        query = query.where(EntryRow.unit == "tokens") if by == "model" else query
+        query = query.group_by(name).order_by(name if by == "day" else total.desc(), name)
+        async with self._database.transaction() as session:
+            rows = (await session.execute(query)).all()
+        return [UsageLine(name=str(key), amount=amount, slot_seconds=used, tokens=spoken) for key, amount, used, spoken in rows]
+
     async def entries(self, tenant: str | None = None, plan_id: str | None = None, limit: int = 100, offset: int = 0) -> Sequence[Entry]:
         """Return postings, newest first."""
         query = select(EntryRow).order_by(EntryRow.id.desc()).limit(min(limit, 500)).offset(offset)
@@ -157,3 +173,10 @@ class Metering:
             reservations_without_lease=sorted(reserved - held - set(settled)),
             settled_late=settled,
         )
+
+
+def breakdown(by: Breakdown) -> ColumnElement[date] | InstrumentedAttribute[str]:
+    """The column that a breakdown goes by; a day is one of UTC."""
+    if by == "day":
+        return cast(func.timezone("UTC", EntryRow.at), Date)
+    return EntryRow.agent if by == "agent" else EntryRow.subject

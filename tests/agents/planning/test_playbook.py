@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agents.planning.playbook import PLAYBOOKS_DIR, load_playbooks, parse_playbook
+from agents.specialists import ROSTER
 from factory_infra.errors import InvalidInput
 
 GOOD = (PLAYBOOKS_DIR / "list-jobs.md").read_text(encoding="utf-8")
@@ -24,7 +25,7 @@ class TestFiles:
     def test_an_effect_is_answered_for_by_an_agent_and_has_a_postcondition(self) -> None:
         for playbook in load_playbooks():
             for step in playbook.steps:
-                assert step.agent in {"provisioner", "scheduler", "trainer", "deployer", "librarian"}
+                assert step.agent in ROSTER and step.tool in ROSTER[step.agent].tools
                 assert step.effect == "read" or step.postcondition, f"{playbook.name}.{step.id}"
 
     def test_a_new_playbook_is_one_file(self, tmp_path: Path) -> None:

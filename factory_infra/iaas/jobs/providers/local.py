@@ -13,7 +13,7 @@ from factory_infra.errors import EffectFailed, InvalidInput, NotFound, StorageFu
 from factory_infra.iaas.jobs.models import Job, JobSpec, JobState, LogChunk
 from factory_infra.iaas.jobs.programs import python_environment
 from factory_infra.iaas.jobs.providers.folder import OWN_FILES, JobFolder, hold
-from factory_infra.iaas.jobs.providers.reading import read_job, read_log, read_result
+from factory_infra.iaas.jobs.providers.reading import read_job, read_log, read_result, read_tail
 from factory_infra.iaas.jobs.providers.runner import SEARCH_PATH
 from factory_infra.iaas.jobs.providers.signals import cancel_runner, kill_runner, runner_known, tell, wait_for
 
@@ -51,6 +51,10 @@ class LocalJobs:
     async def logs(self, job_id: str, tenant: str, offset: int = 0, limit: int = 65536) -> LogChunk:
         """Return a piece of the log from a byte offset; a character is never cut in two."""
         return await asyncio.to_thread(lambda: read_log(self._find(job_id, tenant), max(offset, 0), max(limit, 4)))
+
+    async def tail(self, job_id: str, tenant: str, limit: int = 8192) -> str:
+        """Return whole lines from the log's end, at most so many bytes."""
+        return await asyncio.to_thread(lambda: read_tail(self._find(job_id, tenant), max(limit, 1)))
 
     async def cancel(self, job_id: str, tenant: str) -> Job:
         """End the job and every process that it started."""

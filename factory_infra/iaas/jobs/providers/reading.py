@@ -77,6 +77,17 @@ def read_log(folder: JobFolder, offset: int, limit: int) -> LogChunk:
     return LogChunk(text=data.decode(errors="replace"), next_offset=offset + len(data), complete=final and at_end)
 
 
+def read_tail(folder: JobFolder, limit: int) -> str:
+    """Return whole lines from the log's end, at most so many bytes; a single longer line is cut at its front."""
+    with folder.log.open("rb") as stream:
+        start = max(folder.log.stat().st_size - limit, 0)
+        stream.seek(start)
+        data = stream.read(limit)
+    text = data.decode(errors="replace")
+    _, newline, rest = text.partition("\n")
+    return rest if start > 0 and newline and rest else text
+
+
 def whole_characters(data: bytes) -> int:
     """Return how many bytes remain once an unfinished UTF-8 character at the end is left out."""
     for back in range(1, min(4, len(data)) + 1):
