@@ -19,6 +19,7 @@ from factory_infra.paas.catalog.models import CatalogEntry
 from factory_infra.paas.deployments.tables import EndpointRow
 from factory_infra.paas.registry.tables import RegistryVersion
 from factory_infra.paas.tenants.models import Role
+from factory_infra.records.lessons import Lesson
 from factory_infra.records.models import NewEvent, PlanRecord, Thread
 from factory_infra.saas.metering.models import Attribution
 
@@ -80,6 +81,8 @@ async def furnish(factory: Factory, tenant: str = "language", word: str = SECRET
             updated_at=now,
         )
     )
+    lesson = {"id": f"L-{name}", "tenant": tenant, "request": word, "anchor": word, "playbook": "train-only", "evidence": {}, "by": word}
+    await factory.lessons.propose(Lesson.model_validate(lesson))
     asked = LeaseRequest(tenant=tenant, slots=1, purpose=word, plan_id=f"plan-{name}", key=name)
     lease = await factory.leases.acquire(asked)
     await factory.metering.reserve_lease(lease.id, "cpu", 3600, Attribution(tenant=tenant, plan_id=f"plan-{name}", agent=word))

@@ -64,7 +64,6 @@ class PlanningActivities:
         factory = self._factory
         teams = [await self._team(each) for each in await factory.tenants.list(tenant) if each.name != PLATFORM]
         usage = await factory.leases.usage(tenant or PLATFORM)
-        taught = await factory.lessons.promoted(tenant)
         return Facts(
             home_team=tenant,
             teams=teams,
@@ -72,8 +71,13 @@ class PlanningActivities:
             slot_kind=usage.slot_kind,
             slots_total=usage.slots_total,
             slots_free=usage.slots_free,
-            lessons=[LessonFact(id=each.id, kind=each.kind, anchor=each.anchor, playbook=each.playbook) for each in taught],
+            lessons=await self.taught(tenant),
         )
+
+    async def taught(self, tenant: str | None) -> list[LessonFact]:
+        """The promoted lessons of one team, as they stand now."""
+        promoted = await self._factory.lessons.promoted(tenant)
+        return [LessonFact(id=each.id, kind=each.kind, anchor=each.anchor, playbook=each.playbook) for each in promoted]
 
     async def _team(self, tenant: Tenant) -> TeamFact:
         factory, name = self._factory, tenant.name
