@@ -1,5 +1,6 @@
 """Activities over planning: the factory's facts, the two halves of the planner, and the model."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 from pydantic import TypeAdapter
@@ -20,11 +21,13 @@ from agents.planning.interface import (
     Turn,
 )
 from agents.state import Situation
+from factory_infra.database import utcnow
 from factory_infra.errors import LineshaftError
 from factory_infra.factory import Factory
 from factory_infra.iaas.jobs.models import JobState
 from factory_infra.paas.tenants.models import PLATFORM, Tenant
 from factory_infra.paas.training.datasets import DATASETS
+from factory_infra.records.history import History
 from factory_infra.saas.metering.models import Attribution, Charge
 from factory_infra.saas.models.models import ChatCall
 from tools.policy_file import load_policy
@@ -122,6 +125,19 @@ class PlanningActivities:
         outcome = self._planner.settle(Ranking.model_validate(request.ranking), request.answers, Facts.model_validate(request.facts))
         return {"outcome": OUTCOME.dump_python(outcome, mode="json")}
 
+    async def _against_call(self, tenant: str) -> str:
+        """Why a team may not call the model now: the switch (a call costs money, so it is an effect), or its bound of an hour."""
+        if (await self._factory.switch.state()).stopped:
+            return "Every effect is stopped by an administrator."
+        bounds = load_policy(self._factory.settings).for_tenant(tenant).bounds
+        calls, tokens = bounds.model_calls_per_hour_max, bounds.tokens_per_hour_max
+        if calls is None and tokens is None:
+            return ""
+        used = await History(self._factory.database).model_use(tenant, utcnow() - timedelta(hours=1))
+        if (calls is not None and used.calls >= calls) or (tokens is not None and used.tokens >= tokens):
+            return f"Team {tenant} has used its bound of an hour: {used.calls} model calls, {used.tokens} tokens."
+        return ""
+
     @activity.defn(name="ask_model")
     @translated
     @telling
@@ -133,8 +149,8 @@ class PlanningActivities:
         model, call = self._factory.chat_model, ChatCall.model_validate(request.call)
         if model is None:
             return {"ok": False, "reason": "No model is configured."}
-        if (await self._factory.switch.state()).stopped:  # a call costs money: it is an effect too
-            return {"ok": False, "reason": "Every effect is stopped by an administrator."}
+        if against := await self._against_call(request.tenant):
+            return {"ok": False, "reason": against}
         info = activity.info()
         name = effect_key(self._factory, f"model/{info.workflow_id}/{info.workflow_run_id}/{info.activity_id}")
         whose = Attribution(tenant=request.tenant, plan_id=request.plan_id, thread_id=request.thread_id, agent=request.agent)
