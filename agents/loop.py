@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Generic, TypedDict, TypeVar
 
@@ -12,7 +12,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, ValidationError
 
-from factory_infra.errors import Unavailable
+from factory_infra.errors import LineshaftError, Unavailable
 from factory_infra.saas.models.models import ChatAnswer, ChatCall, ChatMessage, ToolCall
 from tools.ports import JsonObject, Ports
 
@@ -37,6 +37,8 @@ class LoopTool(Generic[A]):
     description: str
     arguments: type[A]
     call: Callable[[A], Awaitable[str]]
+    taken: JsonObject | None = None
+    """The JSON schema of the arguments where it is not that of their type."""
 
     async def answer(self, arguments: JsonObject) -> str:
         """Validate what the model wrote, then do it. Raises ValidationError."""
@@ -46,7 +48,7 @@ class LoopTool(Generic[A]):
         """The tool as an OpenAI function schema."""
         return {
             "type": "function",
-            "function": {"name": self.name, "description": self.description, "parameters": parameters(self.arguments)},
+            "function": {"name": self.name, "description": self.description, "parameters": self.taken or parameters(self.arguments)},
         }
 
 
@@ -60,19 +62,35 @@ def parameters(arguments: type[BaseModel]) -> JsonObject:
     return made
 
 
+class Calls:
+    """How many model calls a turn has left: shared by all its agents, however they hand work on."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def take(self) -> None:
+        """Count one. Raises LineshaftError when none is left."""
+        if self._left <= 0:
+            reason = "The agents did not come to a conclusion within their model calls."
+            raise LineshaftError(reason, code="model_looped", remedy="Say it in other words, or smaller.")
+        self._left -= 1
+
+
 @dataclass(frozen=True)
 class LoopContext:
-    """What the nodes reach: the ports, the tools, to whom calls are charged, and whether a tool has concluded."""
+    """What the nodes reach: the ports, the tools, to whom calls are charged, whether a tool has concluded, and the calls left."""
 
     ports: Ports
     tools: Mapping[str, AnyLoopTool]
     charged: JsonObject
     concluded: Callable[[], bool]
+    calls: Calls = field(default_factory=lambda: Calls(24))
 
 
 async def think(state: LoopState, runtime: Runtime[LoopContext]) -> LoopState:
     """Ask the model what to do next. Raises Unavailable when it does not answer."""
     context = runtime.context
+    context.calls.take()
     call = ChatCall(messages=state["messages"], tokens_max=TOKENS_MAX).model_dump(mode="json", by_alias=True)
     call["tools"] = [tool.schema() for tool in context.tools.values()]  # made here: the activity validates them, once is enough
     answered = await context.ports.call("ask_model", {**context.charged, "call": call})

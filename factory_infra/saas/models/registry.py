@@ -14,6 +14,7 @@ PROVIDERS: dict[str, str] = {
     "openai": "factory_infra.saas.models.providers.openai:OpenAICompatible",
     "bedrock": "factory_infra.saas.models.providers.bedrock:Bedrock",
     "scripted": "factory_infra.saas.models.providers.scripted:Scripted",
+    "obedient": "factory_infra.saas.models.providers.obedient:Obedient",
 }
 """A new provider is one module and one line here."""
 
