@@ -20,7 +20,6 @@ from factory_infra.errors import InvalidInput
 from factory_infra.settings import Settings
 from tools.plan import Plan
 from tools.policy import Asked, Explanation, Policy, explain, load_policy, read_policy, source_of, unmatched
-from tools.policy_models import Rule
 
 app = typer.Typer(help="The policy: what runs at once, what people approve, what is refused.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -78,13 +77,12 @@ def print_policy(shown: JsonObject) -> None:
         as_json=False,
         empty="",
     )
-    listed = [Rule.model_validate(each) for each in rules] if isinstance(rules, list) else []
-    show(
-        [{**asked(rule.model_dump(mode="json")), "when": conditions(rule)} for rule in listed],
-        RULE_COLUMNS,
-        as_json=False,
-        empty="No rule.",
+    told = (
+        [{**asked(rule), "when": conditions(rule.get("when"))} for rule in rules if isinstance(rule, dict)]
+        if isinstance(rules, list)
+        else []
     )
+    show(told, RULE_COLUMNS, as_json=False, empty="No rule.")
     show_one(bounds if isinstance(bounds, dict) else {}, as_json=False)
     if shown.get("tenants"):
         out.print(f"Teams with a section of their own: {', '.join(map(str, shown['tenants']))}.")  # type: ignore[arg-type]
@@ -96,10 +94,10 @@ def asked(ruling: object) -> JsonObject:
     return told if told.get("then") == "approve" else {name: told.get(name) for name in ("name", "then", "reason") if name in told}
 
 
-def conditions(rule: Rule) -> str:
+def conditions(when: JsonValue) -> str:
     """A rule's conditions in words."""
-    given = rule.when.model_dump(mode="json", exclude_defaults=True)
-    said = (f"{name.replace('_', ' ')} {', '.join(value) if isinstance(value, list) else value}" for name, value in given.items())
+    given = {name: value for name, value in when.items() if value not in (None, [])} if isinstance(when, dict) else {}
+    said = (f"{name.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in given.items())
     return "; ".join(said) or "always"
 
 

@@ -8,8 +8,8 @@ from api.schemas.policy import PolicyQuestion, PolicyView
 from factory_infra.errors import InvalidInput
 from factory_infra.paas.tenants.models import Principal
 from tools.plan import Plan
-from tools.policy import Explanation, explain, load_policy, source_of
-from workflows.activities.policy import asked_now
+from tools.policy import Explanation, load_policy, source_of
+from workflows.activities.policy import explained
 
 router = APIRouter(prefix="/v1/policy", tags=["policy"])
 
@@ -32,17 +32,25 @@ async def get_policy(asker: ApproverDep, held: HouseDep, tenant: ScopeDep) -> Po
             tenants=sorted(policy.tenants),
         )
     await held.factory.tenants.get(tenant)
-    return PolicyView.model_validate({**policy.for_tenant(tenant).model_dump(), "source": source})
+    applied = policy.for_tenant(tenant)
+    return PolicyView(
+        version=applied.version,
+        digest=applied.digest,
+        source=source,
+        tenant=tenant,
+        defaults=applied.defaults,
+        own=[effect.value for effect in applied.own],
+        rules=list(applied.rules),
+        bounds=applied.bounds,
+    )
 
 
 @router.post("/test")
 async def test_policy(body: PolicyQuestion, asker: UserDep, held: HouseDep) -> Explanation:
     """Say what the policy would decide about a plan now, step by step; nothing is done and nothing is kept."""
     plan = body.plan or await kept_plan(str(body.plan_id), asker, held)
-    tenant = scope(asker, plan.tenant) or plan.tenant
-    await held.factory.tenants.get(tenant)
-    asked = await asked_now(held.factory, tenant, plan.id, body.requester_role or asker.role)
-    return explain(plan, load_policy(held.factory.settings), asked)
+    await held.factory.tenants.get(scope(asker, plan.tenant) or plan.tenant)
+    return await explained(held.factory, plan, body.requester_role or asker.role)
 
 
 async def kept_plan(plan_id: str, asker: Principal, held: House) -> Plan:
