@@ -54,6 +54,7 @@ def proposal(turn: TurnInput, situation: Situation, thought: Thought, draft: Dra
         tenant=thought.team,
         thread_id=turn.thread_id,
         requested_by=turn.who.actor,
+        requester_role=turn.who.role,
         request=turn.text,
         playbook=draft.playbook,
         title=draft.title,

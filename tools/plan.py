@@ -114,6 +114,7 @@ class Plan(Frozen):
     tenant: str
     thread_id: str
     requested_by: str
+    requester_role: str = ""
     request: str = Field(description="The words that it was made from.")
     playbook: str = ""
     title: str

@@ -63,6 +63,7 @@ class EffectRow(Base):
     """The result of an effect that was done under a key: asked again, it is told, not repeated."""
 
     __tablename__ = "effects"
+    __table_args__ = (Index("ix_effects_tenant", "tenant", "at"),)
 
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
     tool: Mapped[str] = mapped_column(String(64))

@@ -8,10 +8,8 @@ from agents.scope import scope_of
 from factory_infra.errors import Conflict, Forbidden
 from factory_infra.factory import Factory
 from tools.plan import Plan, Step
-from tools.policy import judge
-from tools.policy_file import load_policy
 from workflows.activities.context import translated
-from workflows.activities.policy import asked_now
+from workflows.activities.policy import explained
 from workflows.messages import JsonObject, RevisionCall
 from workflows.proposal import checked, foresee
 
@@ -35,7 +33,8 @@ class RevisingActivities:
         known = {step.id: step for step in request.plan.steps}
         steps = [known[step.id] if step.id in request.kept and step.id in known else step for step in request.steps]
         unchanged(request, known)
-        draft = request.plan.model_copy(update={"steps": tuple(steps), "requested_by": request.who.actor, "verdict": None})
+        draft = request.plan.model_copy(update={"steps": tuple(steps), "verdict": None})
+        draft = draft.model_copy(update={"requested_by": request.who.actor, "requester_role": request.who.role})
         await checked(self._factory, draft)
         seen = {step.id: step for step in await foresee(self._factory, without(draft, request.kept))}
         whole = [seen.get(step.id, step) for step in steps]
@@ -43,8 +42,7 @@ class RevisingActivities:
         if against is not None:
             raise Conflict(against.reason, code=against.code or None, remedy=against.remedy)
         draft = draft.model_copy(update={"steps": tuple(whole), "price": total(whole), "scope": scope_of(whole)})
-        asked = await asked_now(self._factory, draft.tenant, draft.id, request.who.role)
-        verdict = judge(draft, load_policy(self._factory.settings), asked)
+        verdict = (await explained(self._factory, draft, request.who.role)).verdict
         if verdict.decision == "refuse":
             raise Forbidden(" ".join(verdict.reasons), code=verdict.code or "policy_refused", remedy=verdict.remedy)
         return {"plan": draft.model_copy(update={"verdict": verdict}).model_dump(mode="json")}

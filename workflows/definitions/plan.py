@@ -111,10 +111,18 @@ class PlanWorkflow:
         """What policy says now counts: it may have changed since the plan was shown."""
         if self._plan.verdict is None:
             return None
-        asked: JsonObject = {"plan": self._plan.model_dump(mode="json"), "requester_role": ""}
-        verdict = Verdict.model_validate((await call("judge_plan", asked, "policy"))["verdict"])
-        if verdict.decision != "refuse":
+        asked: JsonObject = {"plan": self._plan.model_dump(mode="json"), "requester_role": self._plan.requester_role}
+        try:
+            verdict = Verdict.model_validate((await call("judge_plan", asked, "policy"))["verdict"])
+        except ActivityError as error:  # what nobody can judge does not run
+            code, reason, remedy = explain(error)
+            verdict = Verdict(decision="refuse", code=code, reasons=(reason,), remedy=remedy)
+        given = 0 if self._ballot.verdict.decision == "run" else len(self._deciders)
+        if verdict.decision == "run" or (verdict.decision == "approve" and given >= verdict.approvals):
             return None
+        if verdict.decision == "approve":
+            reasons = (f"The policy asks for {verdict.approvals} approvals now; {given} were given.",)
+            verdict = verdict.model_copy(update={"code": "policy_changed", "reasons": reasons, "remedy": "Ask again."})
         reason = "; ".join(verdict.reasons)
         await self._events.write("plan.refused", {"actor": f"policy {verdict.policy}", "reason": reason})
         return PlanOutcome(state=PlanState.REFUSED, code=verdict.code or "policy_refused", reason=reason, remedy=verdict.remedy)

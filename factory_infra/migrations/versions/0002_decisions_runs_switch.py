@@ -63,10 +63,12 @@ def upgrade() -> None:
     )
     op.add_column("events", sa.Column("run_id", sa.String(64), nullable=False, server_default=""))
     op.create_index("ix_events_run", "events", ["run_id", "id"])
+    op.create_index("ix_effects_tenant", "effects", ["tenant", "at"])
 
 
 def downgrade() -> None:
     """Remove the tables."""
+    op.drop_index("ix_effects_tenant", "effects")
     op.drop_index("ix_events_run", "events")
     op.drop_column("events", "run_id")
     for name in ("switch", "runs", "approvals"):
