@@ -1,0 +1,52 @@
+"""Kills parts at random points, many of them where an effect has just begun."""
+
+import random
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import psutil
+
+from benchmarks.agents.board import Board
+from tests.live import LiveStack
+
+AIMED = 0.7
+"""The share of kills that wait for an effect to begin."""
+PAUSE_SECONDS = (2.5, 6.5)
+BEGINS_SECONDS_MAX = 6.0
+NOTICE_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A part that died, and when."""
+
+    part: str
+    at: datetime
+    pid: int
+
+
+def kill_some(stack: LiveStack, board: Board, dice: random.Random, count: int, parts: tuple[str, ...]) -> list[Kill]:
+    """Kill so many parts one after the other, without waiting for all to be well in between."""
+    done: list[Kill] = []
+    order = [parts[index % len(parts)] for index in range(count)]
+    dice.shuffle(order)
+    for part in order:
+        time.sleep(dice.uniform(*PAUSE_SECONDS))
+        done.append(kill_one(stack, board, dice, part))
+    return done
+
+
+def kill_one(stack: LiveStack, board: Board, dice: random.Random, part: str) -> Kill:
+    """Kill one part that lives: where an effect begins, or anywhere."""
+    if dice.random() < AIMED and board.effect_begins(BEGINS_SECONDS_MAX):
+        time.sleep(dice.uniform(0.0, 0.6))
+    board.announce(NOTICE_SECONDS)
+    time.sleep(NOTICE_SECONDS)
+    while True:
+        try:
+            pid = stack.kill(part)
+        except (StopIteration, psutil.NoSuchProcess, ProcessLookupError, AssertionError, ValueError):
+            time.sleep(0.05)  # it is being started again just now
+            continue
+        return Kill(part, datetime.now(UTC), pid)
