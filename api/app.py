@@ -15,7 +15,7 @@ from api import errors
 from api.deps import House
 from api.doors import SecurityHeaders, SizeLimit
 from api.mcp.face import McpFace
-from api.routers import chat, endpoints, factory, lessons, plans, policy, system, tenants, tool_servers, tools
+from api.routers import agui, chat, endpoints, factory, lessons, plans, policy, runs, system, tenants, tool_servers, tools
 from api.sessions import Sessions
 from factory_infra.factory import connect
 from factory_infra.logs import configure
@@ -41,7 +41,7 @@ def build_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="Lineshaft", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
     errors.install(app)
-    for each in (chat, plans, policy, tenants, factory, endpoints, tools, tool_servers, system, lessons):
+    for each in (chat, plans, policy, runs, tenants, factory, endpoints, tools, tool_servers, system, lessons, agui):
         app.include_router(each.router)
     app.mount("/console", StaticFiles(directory=CONSOLE, html=True, check_dir=False), name="console")
     app.add_api_route("/", lambda: RedirectResponse("/console/"), include_in_schema=False)

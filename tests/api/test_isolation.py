@@ -9,6 +9,12 @@ pytestmark = pytest.mark.stack
 
 Row = tuple[str, str, int, object]
 EMPTY = 200
+AGUI = {
+    "threadId": "thread-language",
+    "runId": "run",
+    "messages": [],
+    "resume": [{"interruptId": f"plan-language:{DIGEST}", "status": "resolved", "payload": {"approved": True}}],
+}
 
 MATRIX: list[Row] = [
     # what a caller of team vision with the role of an approver gets who asks for the other team's
@@ -32,6 +38,7 @@ MATRIX: list[Row] = [
     ("GET /v1/lessons/{lesson_id}", "/v1/lessons/L-language", 404, None),
     ("DELETE /v1/lessons/{lesson_id}", "/v1/lessons/L-language", 404, None),
     ("POST /v1/lessons/{lesson_id}/decide", "/v1/lessons/L-language/decide", 404, {"promote": True}),
+    ("POST /v1/agui", "/v1/agui", 404, AGUI),
     ("GET /v1/me", "/v1/me", EMPTY, None),
     ("POST /v1/session", "/v1/session", 401, {"key": "ls_000000000000_" + "a" * 43}),
     ("DELETE /v1/session", "/v1/session", 204, None),
@@ -66,6 +73,19 @@ MATRIX: list[Row] = [
     ("GET /v1/endpoints/{tenant}/{name}", "/v1/endpoints/language/reader", 404, None),
     ("GET /v1/endpoints/{tenant}/{name}", "/v1/endpoints/vision/reader", 404, None),
     ("POST /v1/endpoints/{tenant}/{name}/predict", "/v1/endpoints/language/reader/predict", 404, {"rows": [[1.0]]}),
+    ("POST /v1/plans", "/v1/plans", 404, {"title": "t", "tenant": "language", "steps": [{"id": "a", "tool": "leases.list"}]}),
+    ("POST /v1/plans", "/v1/plans", 404, {"title": "t", "thread_id": "thread-language", "steps": [{"id": "a", "tool": "leases.list"}]}),
+    ("GET /v1/tools", "/v1/tools?limit=500", EMPTY, None),
+    ("GET /v1/tools", "/v1/tools?tenant=language", 404, None),
+    ("GET /v1/tools/{name}", "/v1/tools/mcp.language-tools.now", 404, None),
+    ("POST /v1/tools/{name}/call", "/v1/tools/leases.list/call", 404, {"tenant": "language"}),
+    ("POST /v1/tools/{name}/call", "/v1/tools/mcp.language-tools.now/call", 404, {}),
+    ("POST /v1/tool-servers", "/v1/tool-servers", 403, {"name": "mine", "url": "https://example.com/mcp"}),
+    ("GET /v1/tool-servers", "/v1/tool-servers", 403, None),
+    ("GET /v1/tool-servers/{name}", "/v1/tool-servers/language-tools", 403, None),
+    ("POST /v1/tool-servers/{name}/review", "/v1/tool-servers/language-tools/review", 403, None),
+    ("POST /v1/tool-servers/{name}/approve", "/v1/tool-servers/language-tools/approve", 403, {"digest": DIGEST}),
+    ("DELETE /v1/tool-servers/{name}", "/v1/tool-servers/language-tools", 403, None),
     ("GET /v1/links", "/v1/links", EMPTY, None),
     ("GET /v1/metrics", "/v1/metrics", EMPTY, None),
 ]
