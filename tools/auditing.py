@@ -124,7 +124,8 @@ def check_approval(books: Books) -> Finding:
     people, needed = {each.actor for each in yes}, max(verdict.approvals if verdict else 1, 1)
     problems = [] if len(people) >= needed else [f"{len(people)} of {needed} approvals name digest {books.record.digest[:16]}"]
     problems += [f"approved by {each.actor}, who asked for it" for each in yes if own_forbidden(books, each.actor)]
-    problems += [f"{each.actor}'s approval came {moment(each.at)}, after the first effect" for each in yes if late(books, each.at)]
+    first_yes = min((each.at for each in books.approvals if each.approve), default=None)
+    problems += [f"the first approval came {moment(first_yes)}, after the first effect"] if first_yes and late(books, first_yes) else []
     problems += [f"{each.actor}'s approval had expired at {moment(each.expires_at)}" for each in yes if expired(each)]
     problems += [f"{each.actor}'s approval is of another team" for each in yes if each.tenant != books.plan.tenant]
     fine = f"Approved by {', '.join(sorted(people))}, naming digest {books.record.digest[:16]}."

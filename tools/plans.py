@@ -19,6 +19,7 @@ from tools.untrusted import cut
 
 PAGE = 500
 STEPS_SHOWN_MAX = 40
+ATTEMPTS_MAX = 4
 WORDS_MAX = 300
 IDENTIFY = {tool.name: tool.identify for tool in training.TOOLS if tool.identify is not None}
 """How the id of a step's job follows from the step's key."""
@@ -207,17 +208,22 @@ async def postings(context: ToolContext, plan_id: str) -> list[Entry]:
 
 
 async def jobs_of(context: ToolContext, plan: Plan) -> list[Job]:
-    """Return the jobs that the plan's steps started, by the ids that their keys give."""
+    """Return the jobs that the plan's steps started, by the ids that their keys give; a step that was stopped may have several."""
     jobs = []
     for step in plan.steps:
         identify = IDENTIFY.get(step.tool)
-        if identify is None:
-            continue
-        try:
-            jobs.append(await context.factory.jobs.get(identify(f"{plan.id}/{step.id}"), plan.tenant))
-        except NotFound:
-            continue
+        for key in keys_of(plan.id, step.id) if identify else ():
+            try:
+                jobs.append(await context.factory.jobs.get(identify(key), plan.tenant))  # type: ignore[misc]
+            except NotFound:
+                continue
     return jobs
+
+
+def keys_of(plan_id: str, step: str) -> list[str]:
+    """The keys of a step's first attempts."""
+    first = f"{plan_id}/{step}"
+    return [first, *(f"{first}/{attempt}" for attempt in range(2, ATTEMPTS_MAX + 1))]
 
 
 TOOLS = (

@@ -24,6 +24,8 @@ MACHINE = re.compile(r"/(?:work|root|tmp/lab)(?:/|\b)")
 REGISTRY = re.compile(r"https?://|--(?:extra-)?index-url|--find-links|@ ?file:", re.IGNORECASE)
 NOUNS = (
     "foundation/accelerators",
+    "foundation/reliability",
+    "foundation/telemetry",
     "iaas/jobs",
     "iaas/leases",
     "paas/catalog",
@@ -33,6 +35,7 @@ NOUNS = (
     "paas/training",
     "saas/metering",
     "saas/models",
+    "saas/tool_servers",
     "saas/vectors",
 )
 FOLDERS = (

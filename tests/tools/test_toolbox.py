@@ -21,7 +21,21 @@ EVERY = pytest.mark.parametrize("tool", TOOLS.values(), ids=TOOLS)
 WITH_EFFECT = pytest.mark.parametrize(
     "tool", [tool for tool in TOOLS.values() if tool.effect is not Effect.READ], ids=lambda tool: tool.name
 )
-NOUNS = ("accelerators", "catalog", "deployments", "jobs", "leases", "metering", "registry", "tenants", "training")
+NOUNS = (
+    "accelerators",
+    "catalog",
+    "deployments",
+    "events",
+    "jobs",
+    "leases",
+    "metering",
+    "plans",
+    "registry",
+    "reliability",
+    "telemetry",
+    "tenants",
+    "training",
+)
 
 
 class TestNames:
@@ -53,8 +67,9 @@ class TestRoster:
     def test_the_dispatcher_only_reads(self) -> None:
         assert {TOOLS[name].effect for name in ROSTER["dispatcher"].tools} == {Effect.READ}
 
-    def test_the_librarian_only_reads(self) -> None:
-        assert {TOOLS[name].effect for name in ROSTER["librarian"].tools} == {Effect.READ}
+    @pytest.mark.parametrize("agent", ["librarian", "reliability-engineer", "cost-analyst", "auditor"])
+    def test_who_only_answers_only_reads(self, agent: str) -> None:
+        assert {TOOLS[name].effect for name in ROSTER[agent].tools} == {Effect.READ}
 
 
 class TestPromises:
