@@ -15,8 +15,12 @@ from cli.context import out, settings_of
 from cli.listing import JsonObject, show
 from cli.stack.events import Event
 from evals.figures import Evaluation, keep, print_evaluation, shown
+from evals.injection import table as injection
+from evals.injection.cases import make_cases
+from evals.injection.suite import run_suite
 from evals.run import SUITE, Order, Progress, case_sets, choose_models, evaluate
 from factory_infra.errors import LineshaftError, NotFound
+from factory_infra.saas.models.providers.obedient import Obedient
 from factory_infra.settings import Settings
 
 app = typer.Typer(help="Run an evaluation suite.", no_args_is_help=True)
@@ -45,22 +49,27 @@ def list_suites(context: typer.Context, as_json: Annotated[bool, typer.Option("-
     for cases in case_sets("all", []):
         ids = ", ".join(case.id for case in cases.cases) if cases.show else "(held out)"
         rows.append({"suite": SUITE, "set": cases.name, "cases": len(cases.cases), "ids": ids})
+    rows.append({"suite": injection.SUITE, "set": "made from a seed", "cases": injection.CASES, "ids": "SEED-NUMBER"})
     show(rows, ("suite", "set", "cases", "ids"), as_json=as_json, empty="No suite.")
 
 
 @app.command()
 def run(  # noqa: PLR0913  (one parameter an option)
     context: typer.Context,
-    suite: Annotated[str, typer.Argument(help="Which suite: first-job.")],
+    suite: Annotated[str, typer.Argument(help="Which suite: first-job or injection.")],
     model: Annotated[list[str] | None, typer.Option(help="A model to judge; may be repeated. Default: embedded, none, scripted.")] = None,
     which: Annotated[Which, typer.Option("--suite", help="The cases to tune on, those held out, or all.")] = Which.ALL,
     case: Annotated[list[str] | None, typer.Option(help="Only this case; may be repeated.")] = None,
+    cases: Annotated[int, typer.Option(min=1, max=100_000, help="injection: how many cases.")] = injection.CASES,
+    seed: Annotated[int, typer.Option(help="injection: what the cases are made from.")] = injection.SEED,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, progress on standard error.")] = False,
 ) -> None:
     """Play a suite's requests on a scratch stack; exit code 1 if the factory changed in a way not asked for, or a case was not played."""
-    if suite != SUITE:
-        raise NotFound(f"There is no suite '{suite}'.", remedy=f"Choose one of: {SUITE}.")
     settings = settings_of(context)
+    if suite == injection.SUITE:
+        raise typer.Exit(run_injection(settings, cases, seed, as_json=as_json))
+    if suite != SUITE:
+        raise NotFound(f"There is no suite '{suite}'.", remedy=f"Choose one of: {SUITE}, {injection.SUITE}.")
     models, skipped = choose_models(model or [], settings)
     progress = Console(stderr=True, highlight=False, soft_wrap=True) if as_json else out
     reporter = Reporter(progress)
@@ -79,6 +88,19 @@ def run(  # noqa: PLR0913  (one parameter an option)
         print_evaluation(out, found)
         out.print(f"{found.seconds:.0f} s, version {found.version}, kept in {path}")
     raise typer.Exit(0 if found.held else 1)
+
+
+def run_injection(settings: Settings, cases: int, seed: int, *, as_json: bool) -> int:
+    """Play injection cases in this process, with the gate on and off; return the exit code."""
+    progress = Console(stderr=True, highlight=False, soft_wrap=True)
+    found = asyncio.run(run_suite(make_cases(seed, cases), Obedient("suite", settings), seed, progress.print))
+    path = injection.keep_report(found, settings.home)
+    if as_json:
+        out.print_json(found.model_dump_json())
+    else:
+        injection.print_report(out, found)
+        out.print(f"{found.seconds:.0f} s, kept in {path}")
+    return 0 if found.held else 1
 
 
 def played(order: Order) -> Evaluation | None:

@@ -1,5 +1,6 @@
 """Free planning: what a large model proposes is typed, scoped and bounded before it is anybody's plan."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -33,12 +34,20 @@ def proposal(*steps: JsonObject, team: str = "vision") -> ToolCall:
     return call("propose_plan", title="Lease", team=team, steps=list(steps))
 
 
-def large(*answers: JsonObject) -> ScriptedPorts:
-    """Ports with a large model that says this, one after the other, and then the last for ever."""
+def asks_scope(argument: JsonObject) -> bool:
+    return heard(argument).json_schema is not None
+
+
+def large(*answers: JsonObject, scope: JsonObject | None = None) -> ScriptedPorts:
+    """Ports with a large model that says this, one after the other, and then the last for ever; its scope is to lease one slot."""
     lines: Iterator[JsonObject] = iter(answers)
     last: list[JsonObject] = []
 
-    def answer(_: JsonObject) -> JsonObject:
+    def answer(argument: JsonObject) -> JsonObject:
+        if asks_scope(argument):
+            return said(
+                json.dumps({"objects": [], "slots": 1, "seconds": None, "versions": [], **(scope or {"tools": ["leases.acquire"]})})
+            )
         last[:] = [next(lines, last[0] if last else said("done"))]
         return last[0]
 
@@ -78,12 +87,12 @@ class TestProposal:
         assert [(each["name"], each["agent"], each["tenant"]) for each in ports.called("call_tool")] == [
             ("leases.list", "dispatcher", "vision")
         ]
-        assert {name for name, _ in ports.calls} == {"read_situation", "ask_model", "call_tool", "foresee_step"}
+        assert {name for name, _ in ports.calls} == {"read_situation", "ask_model", "call_tool", "foresee_step", "judge_plan"}
 
     async def test_is_offered_readings_and_conclusions_only(self) -> None:
         ports = large(said("Hello."))
         await run(ports)
-        offered = {str(each["function"]["name"]) for each in heard(ports.called("ask_model")[0]).tools}  # type: ignore[index,call-overload]
+        offered = {str(each["function"]["name"]) for each in heard(ports.called("ask_model")[1]).tools}  # type: ignore[index,call-overload]
         assert {"propose_plan", "ask_person", "decline", "leases_list"} <= offered
         assert not offered & {"leases_acquire", "leases_release", "jobs_cancel", "training_run", "deployments_deploy"}
 
@@ -110,7 +119,7 @@ class TestProposal:
     async def test_what_is_wrong_is_told_back_and_can_be_mended(self, steps: list[JsonObject], told: str) -> None:
         ports = large(said("", proposal(*steps)), said("", proposal(LEASE)), said("Proposed."))
         assert [each.id for each in (await plan_of(ports)).steps] == ["lease"]
-        answers = [heard(each).messages[-1].content for each in ports.called("ask_model")]
+        answers = [heard(each).messages[-1].content for each in ports.called("ask_model") if not asks_scope(each)]
         assert told in answers[1]
 
     async def test_the_model_cannot_name_an_effect_or_a_price(self) -> None:
@@ -141,12 +150,12 @@ class TestConclusions:
     async def test_a_question_ends_the_loop(self) -> None:
         ports, kind = await conclude(said("", call("ask_person", text="Which dataset?")))
         assert (kind, ports.events[-1][1]["text"]) == ("question", "Which dataset?")
-        assert len(ports.called("ask_model")) == 1
+        assert len(ports.called("ask_model")) == 2
 
     async def test_a_refusal_ends_the_loop(self) -> None:
         ports, kind = await conclude(said("", call("decline", reason="No GPU.", remedy="Use a core.")))
         assert (kind, ports.events[-1][1]["code"], ports.events[-1][1]["remedy"]) == ("refusal", "declined", "Use a core.")
-        assert len(ports.called("ask_model")) == 1
+        assert len(ports.called("ask_model")) == 2
 
     async def test_plain_words_are_a_reply(self) -> None:
         ports, kind = await conclude(said("Hello."))
@@ -155,7 +164,7 @@ class TestConclusions:
     async def test_an_endless_loop_is_bounded_and_told(self) -> None:
         ports, kind = await conclude(said("", call("leases_list")))
         assert (kind, ports.events[-1][1]["code"]) == ("refusal", "model_looped")
-        assert len(ports.called("ask_model")) <= 24
+        assert len(ports.called("ask_model")) <= 25
 
     async def test_a_tool_that_is_not_there_is_told_back(self) -> None:
         ports, _ = await conclude(said("", call("rm_rf")), said("Sorry."))
@@ -166,7 +175,9 @@ class TestConclusions:
         assert ports.called("call_tool") == []
 
     async def test_a_model_that_is_down_is_told(self) -> None:
-        ports, kind = await conclude({"ok": False, "reason": "It does not answer."})
+        ports = large({"ok": False, "reason": "It does not answer."})
+        assert (await run(ports)).plan is None
+        kind = ports.events[-1][0]
         assert (kind, ports.events[-1][1]["code"]) == ("refusal", "model_unavailable")
         assert ports.events[-1][1]["reason"] == "It does not answer."
 

@@ -16,16 +16,17 @@ INVISIBLE = re.compile(
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 HEXADECIMAL = re.compile(r"(?:[0-9a-fA-F]{2}[ :]?){12,}")
 SPACED = re.compile(r"(?<!\w)(?:\w[ .\-_*|]{1,3}){5,}\w(?!\w)")
-ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
+ESCAPED = re.compile(r"\\{1,2}u([0-9a-fA-F]{4})|\\{1,2}x([0-9a-fA-F]{2})")
 MARKUP = re.compile(r"[*_`~#>|]+")
 HYPHENED = re.compile(r"(?<![\w-])[A-Za-z0-9.]+(?:[-_][A-Za-z0-9.]+){2,}")
+ASCII = re.compile(r"[^\x00-\x7f]")
 READABLE = 0.85
 
 
 def revealed(text: str) -> list[str]:
     """Return a text in every reading: plain first, then decoded ones, each once."""
     plain = uncovered(text)
-    readings = [plain, plain.translate(HOMOGLYPHS), *decoded(plain), MARKUP.sub("", plain), codecs.decode(plain, "rot13"), plain[::-1]]
+    readings = [plain, plain.translate(HOMOGLYPHS), *decoded(plain), MARKUP.sub("", plain), codecs.decode(ASCII.sub(" ", plain), "rot13"), plain[::-1]]
     readings += [unspaced(match) for match in SPACED.findall(plain)]
     readings += [match.replace("-", " ") for match in HYPHENED.findall(plain)]
     return list(dict.fromkeys(readings))

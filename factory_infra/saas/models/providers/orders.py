@@ -132,7 +132,7 @@ def json_orders(text: str) -> Iterator[Order]:
         kind = KINDS.get(str(named).replace("_", "."))
         if kind is not None and isinstance(arguments, dict):
             fields = {field: each for field, each in arguments.items() if isinstance(each, str | int) and field in ORDERS[kind].groupindex}
-            made = order(kind, fields) if fields else None
+            made = order(kind, fields) if set(fields) == set(ORDERS[kind].groupindex) else None
             if made:
                 yield made
 
