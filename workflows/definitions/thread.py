@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from temporalio import workflow
@@ -28,16 +28,22 @@ TURNS_PER_RUN = 40
 class TurnPorts:
     """What the graph of one turn reaches: activities and the thread's events, within the bounds of a run."""
 
-    def __init__(self, events: EventWriter) -> None:
+    def __init__(self, events: EventWriter, killed: Callable[[], bool] = lambda: False) -> None:
         self._events = events
         self._meter = Meter(events)
+        self._killed = killed
 
     async def call(self, activity: str, argument: Mapping[str, JsonValue]) -> JsonObject:
         """Run an activity durably. What the agents did so far goes with any that may last, which writes it first."""
         if activity == "ask_model":
             self._meter.before(argument)
         told: JsonObject = {} if activity in SHORT_READS else {"events": list(self._events.take())}
-        result = await call(activity, {**argument, **told}, summary=str(argument.get("name") or argument.get("agent") or ""))
+        try:
+            result = await call(activity, {**argument, **told}, summary=str(argument.get("name") or argument.get("agent") or ""))
+        except ActivityError as error:
+            if self._killed():  # no agent may take it for an answer and go on
+                raise asyncio.CancelledError from error
+            raise
         self._meter.after(activity, argument, result)
         return result
 
@@ -139,7 +145,7 @@ class ThreadWorkflow:
     async def _thought(self, turn: JsonObject) -> JsonObject:
         """Run the graph of a turn. A failure, a bound and a kill each end it in words, and the thread lives on."""
         self._killed = None
-        self._thinking = asyncio.ensure_future(graph_named("dispatch")(TurnPorts(self._events), turn))
+        self._thinking = asyncio.ensure_future(graph_named("dispatch")(TurnPorts(self._events, lambda: self._killed is not None), turn))
         try:
             return await self._thinking
         except (ActivityError, ApplicationError) as error:
