@@ -18,13 +18,13 @@ from temporalio.worker import Worker
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from factory_infra.errors import LineshaftError
-from tools.plan import Effect, Plan, Step, Verdict
+from tools.plan import Effect, Plan, PlanState, Step, Verdict
 from workflows.definitions.job import JobWorkflow
 from workflows.definitions.plan import PlanWorkflow
 from workflows.definitions.thread import ThreadWorkflow
 from workflows.definitions.undo import UndoWorkflow
 from workflows.failures import to_application_error
-from workflows.messages import Decision, JobOutcome, PlanOutcome, PlanReport, PlanStatus, Who
+from workflows.messages import Cancellation, Decision, Edit, JobOutcome, Pause, PlanOutcome, PlanReport, PlanStatus, Resume, UndoInput, Who
 from workflows.sandbox import sandbox
 
 JsonObject = dict[str, JsonValue]
@@ -32,6 +32,10 @@ Act = JsonObject | LineshaftError | Callable[[JsonObject], Awaitable[JsonObject]
 WORKFLOWS: tuple[type, ...] = (ThreadWorkflow, PlanWorkflow, JobWorkflow, UndoWorkflow)
 START_LIMIT = timedelta(seconds=20)
 ANN = Who(actor="ann (1)", role="approver", tenant="vision")
+BOB = Who(actor="bob (2)", role="approver", tenant="vision")
+EVE = Who(actor="eve (3)", role="user", tenant="vision")
+STRANGER = Who(actor="bob (4)", role="approver", tenant="language")
+ADMIN = Who(actor="root (5)", role="admin", tenant=None)
 
 
 class Script:
@@ -94,6 +98,8 @@ class Script:
             "save_approval": lambda _: {},
             "judge_plan": lambda _: {"verdict": Verdict(decision="approve").model_dump(mode="json")},
             "revise_plan": revised,
+            "read_situation": lambda _: {},
+            "ask_model": lambda _: {"ok": True, "answer": {"content": "again", "tokens_in": 5, "tokens_out": 5}},
         }
         return [self._write_events, *(self._activity(name, default) for name, default in defaults.items())]
 
@@ -221,6 +227,51 @@ class Line:
             return await handle.execute_update(PlanWorkflow.decide, decision)
         except WorkflowUpdateFailedError as error:
             raise error.cause from None
+
+    async def update(self, plan: Plan, handler: Callable[..., Any], message: object) -> PlanStatus:
+        """Send an update to a plan. Raises ApplicationError where the workflow refuses it."""
+        handle = self.client.get_workflow_handle_for(PlanWorkflow.run, plan.id)
+        try:
+            status: PlanStatus = await handle.execute_update(handler, message)
+        except WorkflowUpdateFailedError as error:
+            raise error.cause from None
+        return status
+
+    async def pause(self, plan: Plan) -> PlanStatus:
+        """Hold a plan."""
+        return await self.update(plan, PlanWorkflow.pause, Pause(who=ANN, reason="Wait."))
+
+    async def resume(self, plan: Plan) -> PlanStatus:
+        """Let a plan go on."""
+        return await self.update(plan, PlanWorkflow.resume, Resume(who=ANN))
+
+    async def cancel(self, plan: Plan) -> PlanStatus:
+        """End a plan."""
+        return await self.update(plan, PlanWorkflow.cancel, Cancellation(who=ANN, reason="Changed my mind."))
+
+    async def edit(self, plan: Plan, *steps: Step, digest: str = "", who: Who = ANN) -> PlanStatus:
+        """Propose other steps for a plan."""
+        return await self.update(plan, PlanWorkflow.edit, Edit(digest=digest or plan.digest(), steps=list(steps), who=who))
+
+    async def effects_started(self, plan: Plan) -> None:
+        """Tell a plan that effects may happen again."""
+        await self.client.get_workflow_handle_for(PlanWorkflow.run, plan.id).signal(PlanWorkflow.effects_started)
+
+    async def status(self, plan: Plan) -> PlanStatus:
+        """Ask a plan where it is."""
+        return await self.client.get_workflow_handle_for(PlanWorkflow.run, plan.id).query(PlanWorkflow.status)
+
+    async def stands(self, plan: Plan, state: PlanState) -> PlanStatus:
+        """Wait until a plan is in a state."""
+        async with asyncio.timeout(15):
+            while (found := await self.status(plan)).state is not state:
+                await asyncio.sleep(0.02)
+        return found
+
+    async def undo(self, plan: Plan, outcome: PlanOutcome) -> WorkflowHandle[UndoWorkflow, PlanOutcome]:
+        """Begin the undo of a plan that ended."""
+        asked = UndoInput(plan=plan, outcome=outcome, who=ANN, reason="Not wanted any more.")
+        return await self.client.start_workflow(UndoWorkflow.run, asked, id=f"{plan.id}-undo", task_queue=self.queue)
 
     async def approved(self, plan: Plan) -> PlanOutcome:
         """Start a plan, approve it and return how it ended."""
