@@ -18,11 +18,9 @@ from factory_infra.factory import Factory
 from factory_infra.records.models import NewEvent, PlanRecord, Thread
 from tools.foreign import PREFIX
 from tools.plan import Bounds, Plan, Step
-from tools.policy import judge
-from tools.policy_file import load_policy
 from tools.spec import reference
 from tools.toolbox import resolve_tool
-from workflows.activities.policy import asked_now
+from workflows.activities.policy import explained
 from workflows.activities.steps import StepActivities
 from workflows.definitions.plan import PlanWorkflow
 from workflows.definitions.thread import ThreadWorkflow
@@ -72,7 +70,7 @@ async def propose(starter: Starter, plan: Plan, role: str) -> PlanRecord:
 
 async def judged(factory: Factory, plan: Plan, role: str) -> Plan:
     """The plan with what policy says of it, and until when it may be decided. Raises Forbidden where policy refuses."""
-    verdict = judge(plan, load_policy(factory.settings), await asked_now(factory, plan.tenant, plan.id, role))
+    verdict = (await explained(factory, plan, role)).verdict
     if verdict.decision == "refuse":
         raise Forbidden(" ".join(verdict.reasons), code=verdict.code or "policy_refused", remedy=verdict.remedy)
     seconds = min(verdict.expires_seconds, factory.settings.approval_seconds_max)

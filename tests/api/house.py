@@ -22,6 +22,7 @@ from factory_infra.paas.tenants.models import Role
 from factory_infra.records.lessons import Lesson
 from factory_infra.records.models import NewEvent, PlanRecord, Thread
 from factory_infra.saas.metering.models import Attribution
+from factory_infra.saas.tool_servers.tables import ToolServerRow
 
 SECRET = "whisper"
 """A word that is in everything of the other team."""
@@ -93,6 +94,22 @@ async def furnish(factory: Factory, tenant: str = "language", word: str = SECRET
         await session.merge(
             EndpointRow(
                 tenant=tenant, name="reader", model_name=word, version=1, previous=[], state="live", job_id="j", port=9, updated_at=now
+            )
+        )
+        tools = {"tools": [{"name": "now", "description": word, "arguments": {"type": "object"}}]}
+        await session.merge(
+            ToolServerRow(
+                name=f"{name}-tools",
+                tenant=tenant,
+                url="http://127.0.0.1:9/mcp",
+                secret="",
+                state="approved",
+                digest=DIGEST,
+                described=tools,
+                approved_digest=DIGEST,
+                pinned=tools,
+                effects={"now": "read"},
+                added_by=word,
             )
         )
         await session.merge(

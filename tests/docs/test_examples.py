@@ -49,7 +49,7 @@ def test_commands_exist_with_their_options(line: Line) -> None:
     command = LazyGroup(name="lineshaft").get_command(None, line.words[0])
     assert command is not None, f"lineshaft has no command {line.words[0]}"
     rest = line.words[1:]
-    if isinstance(command, typer.core.TyperGroup) and command.commands:
+    while isinstance(command, typer.core.TyperGroup) and command.commands:
         assert rest[0] in command.commands, f"lineshaft {line.words[0]} has no {rest[0]}"
         command, rest = command.commands[rest[0]], rest[1:]  # type: ignore[assignment]
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
