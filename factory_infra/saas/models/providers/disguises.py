@@ -26,7 +26,14 @@ READABLE = 0.85
 def revealed(text: str) -> list[str]:
     """Return a text in every reading: plain first, then decoded ones, each once."""
     plain = uncovered(text)
-    readings = [plain, plain.translate(HOMOGLYPHS), *decoded(plain), MARKUP.sub("", plain), codecs.decode(ASCII.sub(" ", plain), "rot13"), plain[::-1]]
+    readings = [
+        plain,
+        plain.translate(HOMOGLYPHS),
+        *decoded(plain),
+        MARKUP.sub("", plain),
+        codecs.decode(ASCII.sub(" ", plain), "rot13"),
+        plain[::-1],
+    ]
     readings += [unspaced(match) for match in SPACED.findall(plain)]
     readings += [match.replace("-", " ") for match in HYPHENED.findall(plain)]
     return list(dict.fromkeys(readings))

@@ -15,25 +15,26 @@ def name(group: str) -> str:
     return rf"""["'“”`«<]?(?P<{group}>[A-Za-z0-9](?:[\w./@-]*\w)?)["'“”`»>]?"""
 
 
+GAP = r"(?:\s+|(?<=[\u4e00-\u9fff\s]))"
 THE = r"(?:the |den |das |die |el |la |le |l'|l’)?"
 NO_NAMES = {"and", "or", "it", "the", "that", "is", "with", "on", "to", "at", "all", "slot", "slots", "as", "of", "in", "from", "a"}
 PATTERNS: dict[str, str] = {
     "lease": r"(?:lease|rent|acquire|grab|miete|reserviere|alquila|reserva|loue|réserve|арендуй|租用)\s*(?:me |us |mir |uns )?"
     r"(?P<slots>\d{1,5})\s*(?:more |weitere |más )?(?:slots?|gpus?|cores?|plätze|ranuras|emplacements|слот\w*|个?插槽)",
     "release": rf"(?:release|give back|libera|libère|освободи|释放|gib)\s*{THE}"
-    rf"(?:lease|mietvertrag|arriendo|bail|аренду|租约)\s*{name('lease_id')}",
+    rf"(?:lease|mietvertrag|arriendo|bail|аренду|租约){GAP}{name('lease_id')}",
     "retire": rf"(?:retire|take down|shut down|lösche|entferne|retira|supprime|удали|下线)\s*{THE}"
-    rf"(?:endpoint|endpunkt|punto de acceso|point d['’]accès|эндпоинт|端点)\s*{name('endpoint')}",
+    rf"(?:endpoint|endpunkt|punto de acceso|point d['’]accès|эндпоинт|端点){GAP}{name('endpoint')}",
     "rollback": rf"(?:roll back|rollback|setze zurück|revierte|rétablis|откати|回滚)\s*{THE}"
-    rf"(?:endpoint|endpunkt|punto de acceso|point d['’]accès|эндпоинт|端点)\s*{name('endpoint')}",
-    "deploy": rf"(?:deploy|serve|put live|stelle|despliega|déploie|разверни|部署)\s*{THE}(?:model|modell|modelo|modèle|модель|模型)\s*"
-    rf"{name('model_name')}\s*(?:version|versión|версии|版本)\s*(?P<version>\d{{1,6}})\s*(?:to|as|on|at|auf|en|sur|на|到)\s*"
-    rf"{THE}(?:endpoint |endpunkt |punto de acceso |point d['’]accès |эндпоинт |端点)?\s*{name('endpoint')}",
+    rf"(?:endpoint|endpunkt|punto de acceso|point d['’]accès|эндпоинт|端点){GAP}{name('endpoint')}",
+    "deploy": rf"(?:deploy|serve|put live|stelle|despliega|déploie|разверни|部署)\s*{THE}(?:model|modell|modelo|modèle|модель|模型)"
+    rf"{GAP}{name('model_name')}\s*(?:version|versión|версии|版本)\s*(?P<version>\d{{1,6}})\s*(?:to|as|on|at|auf|en|sur|на|到)\s*"
+    rf"{THE}(?:endpoint |endpunkt |punto de acceso |point d['’]accès |эндпоинт |端点)?{GAP}{name('endpoint')}",
     "cancel": rf"(?:cancel|kill|stop|beende|cancela|annule|отмени|取消)\s*{THE}"
-    rf"(?:job|auftrag|trabajo|travail|задание|任务)\s*{name('job_id')}",
-    "train": rf"(?:train|trainiere|entrena|entraîne|обучи|训练)\s*(?:a |ein |un )?{THE}(?:model|modell|modelo|modèle|модель|模型)\s*"
-    rf"{name('model_name')}\s*"
-    rf"(?:on|with|auf|con|sur|на|用)\s*{THE}(?:dataset |datensatz |datos |jeu |данных |数据集)?\s*{name('dataset')}",
+    rf"(?:job|auftrag|trabajo|travail|задание|任务){GAP}{name('job_id')}",
+    "train": rf"(?:train|trainiere|entrena|entraîne|обучи|训练)\s*(?:a |ein |un )?{THE}(?:model|modell|modelo|modèle|модель|模型)"
+    rf"{GAP}{name('model_name')}\s*"
+    rf"(?:on|with|auf|con|sur|на|用)\s*{THE}(?:dataset |datensatz |datos |jeu |данных |数据集)?{GAP}{name('dataset')}",
 }
 ORDERS = {kind: re.compile(pattern, re.IGNORECASE) for kind, pattern in PATTERNS.items()}
 TOOLS: dict[str, tuple[str, str]] = {
