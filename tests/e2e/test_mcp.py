@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from mcp import Client, StdioServerParameters, types
 from mcp.client.streamable_http import streamable_http_client
+from pydantic import JsonValue
 
 from api.client import ApiClient
 from tests.live import LiveStack
@@ -89,11 +90,11 @@ async def test_a_tool_with_an_effect_is_a_plan_and_nothing_before(live: LiveStac
 
 
 async def test_a_program_proposes_a_whole_plan_once(live: LiveStack, client: ApiClient, approver: str) -> None:
-    steps = [
+    steps: list[JsonValue] = [
         {"id": "take", "tool": "leases.acquire", "arguments": {"slots": 1, "seconds": 120}},
         {"id": "give", "tool": "leases.release", "arguments": {"lease_id": {"from_step": "take", "field": "lease_id"}}, "after": ["take"]},
     ]
-    body = {"title": "Take and give", "steps": steps, "call_id": f"call-{uuid.uuid4().hex}"}
+    body: dict[str, JsonValue] = {"title": "Take and give", "steps": steps, "call_id": f"call-{uuid.uuid4().hex}"}
     with ApiClient(client.url, approver) as program:
         first, again = program.post("/v1/plans", body), program.post("/v1/plans", body)
         assert (first["plan_id"], first["digest"]) == (again["plan_id"], again["digest"])
