@@ -19,7 +19,7 @@ from workflows.learning import LessonEnd, LessonInput, LessonOutcome, LessonProp
 from workflows.messages import JsonObject, PlanOutcome
 
 PLANS_MAX = 500
-ENDED = {PlanState.DONE, PlanState.GATED, PlanState.FAILED, PlanState.CANCELLED, PlanState.ESCALATED}
+ENDED = {PlanState.DONE, PlanState.GATED, PlanState.FAILED, PlanState.CANCELLED, PlanState.ESCALATED, PlanState.UNDONE}
 FactsOf = Callable[[str | None], Awaitable[Facts]]
 
 
