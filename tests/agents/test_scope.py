@@ -68,7 +68,7 @@ class TestWithin:
             (step("a", "deployments.retire", endpoint="billing"), "'billing'"),
             (step("a", "deployments.deploy", **{**DEPLOY, "version": 1}), "'version'"),
             (step("a", "deployments.deploy", **{**DEPLOY, "model_name": "other"}), "'other'"),
-            (step("a", "deployments.deploy", **{**DEPLOY, "endpoint": ["support", "billing"]}), "'billing'"),
+            (step("a", "deployments.deploy", **(DEPLOY | {"endpoint": ["support", "billing"]})), "'billing'"),
             (step("a", "deployments.retire", endpoint=of("x", "endpoint")), "named by the request itself"),
             (step("a", "deployments.retire", endpoint="support", force=True), "'true'"),
         ],
