@@ -20,6 +20,9 @@ LIMITS = {
     "run_step": timedelta(minutes=10),
     "run_job": timedelta(hours=24),
 }
+QUICK = {"save_plan", "move_plan", "save_approval", "write_events", "judge_plan", "read_situation"}
+"""A few statements to the database, without a beat: a worker that dies in one of them holds its plan up for no longer than this."""
+QUICK_LIMIT = timedelta(seconds=20)
 BEATING = {"ask_model", "run_step", "run_job", "undo_step"}
 
 
@@ -38,7 +41,7 @@ async def call(name: str, argument: JsonObject, summary: str = "") -> JsonObject
     result: JsonObject = await workflow.execute_activity(
         name,
         argument,
-        start_to_close_timeout=LIMITS.get(name, timedelta(minutes=2)),
+        start_to_close_timeout=QUICK_LIMIT if name in QUICK else LIMITS.get(name, timedelta(minutes=2)),
         heartbeat_timeout=HEARTBEAT if name in BEATING else None,
         retry_policy=RETRY,
         summary=summary or None,
