@@ -42,6 +42,11 @@ class Board:
             before = self._begun
             return self._changed.wait_for(lambda: self._begun > before, seconds_max)
 
+    def effect_runs(self, seconds_max: float) -> bool:
+        """Wait until a step with an effect is at work, as far as it was told."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(self.running), seconds_max)
+
     def announce(self, seconds: float) -> None:
         """Say that a part dies in so many seconds: who waits to approve does so around that moment."""
         with self._changed:

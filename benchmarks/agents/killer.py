@@ -12,8 +12,8 @@ from tests.live import LiveStack
 
 AIMED = 0.7
 """The share of kills that wait for an effect to begin."""
-PAUSE_SECONDS = (2.5, 6.5)
-BEGINS_SECONDS_MAX = 6.0
+PAUSE_SECONDS = (2.0, 6.0)
+BEGINS_SECONDS_MAX = 4.0
 NOTICE_SECONDS = 0.3
 
 
@@ -38,8 +38,8 @@ def kill_some(stack: LiveStack, board: Board, dice: random.Random, count: int, p
 
 
 def kill_one(stack: LiveStack, board: Board, dice: random.Random, part: str) -> Kill:
-    """Kill one part that lives: where an effect begins, or anywhere."""
-    if dice.random() < AIMED and board.effect_begins(BEGINS_SECONDS_MAX):
+    """Kill one part that lives: where an effect begins or runs, or anywhere."""
+    if dice.random() < AIMED and board.effect_runs(BEGINS_SECONDS_MAX):
         time.sleep(dice.uniform(0.0, 0.6))
     board.announce(NOTICE_SECONDS)
     time.sleep(NOTICE_SECONDS)

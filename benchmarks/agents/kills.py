@@ -28,7 +28,7 @@ PARTS = ("worker", "api", "temporal")
 TEAMS = ("vision", "speech", "ranking")
 LANES = 6
 SLOTS_MAX = 4
-DRAIN_SECONDS_MAX = 300.0
+DRAIN_SECONDS_MAX = 420.0
 
 
 @dataclass
