@@ -117,7 +117,7 @@ def _to(state: str) -> Callable[[RunRow, Payload], None]:
 
 def _proposed(row: RunRow, payload: Payload) -> None:
     plan = payload["plan"]
-    row.state = "proposed"
+    row.state = row.state if row.state == "paused" else "proposed"  # an edit of a held plan leaves it held
     if isinstance(plan, dict):
         verdict = plan.get("verdict")
         row.actor = row.actor or str(plan.get("requested_by", ""))[:128]

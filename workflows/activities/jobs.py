@@ -1,6 +1,7 @@
 """Activities over jobs: run to the end, cancel."""
 
 import asyncio
+from contextlib import suppress
 
 from temporalio import activity
 
@@ -31,7 +32,7 @@ class JobActivities:
         tool = job_tool(request)
         context = tool_context(self._factory, request, effect_key(self._factory, request.key))
         arguments = tool.parse(request.arguments)
-        await self._factory.switch.check()
+        await self._may_begin(request)
         async with beating():
             spec = await tool.prepare(context, arguments)  # type: ignore[misc]
             job = await self._watch(request, await self._factory.jobs.submit(spec))
@@ -42,6 +43,15 @@ class JobActivities:
             result = await tool.collect(context, arguments, job)  # type: ignore[misc]
         outcome = JobOutcome(job_id=job.id, state=job.state.value, result={**result.model_dump(mode="json"), "job_id": job.id})
         return outcome.model_dump(mode="json")
+
+    async def _may_begin(self, request: StepCall) -> None:
+        """Raise EffectsStopped; a job that an earlier attempt left running is ended first."""
+        try:
+            await self._factory.switch.check()
+        except EffectsStopped:
+            with suppress(NotFound):
+                await self._factory.jobs.cancel(job_tool(request).identify(request.key), request.tenant)  # type: ignore[misc]
+            raise
 
     async def _watch(self, request: StepCall, job: Job) -> Job:
         """Follow the job and write its progress as events, each stage once. Raises EffectsStopped, after its processes were ended."""

@@ -1,10 +1,13 @@
 """The activity over a person's edit of a plan: checked, foreseen, priced and judged like a plan of its own."""
 
+from datetime import timedelta
+
 from pydantic import JsonValue
 from temporalio import activity
 
 from agents.composition import total
 from agents.scope import scope_of
+from factory_infra.database import utcnow
 from factory_infra.errors import Conflict, Forbidden
 from factory_infra.factory import Factory
 from tools.plan import Plan, Step
@@ -45,7 +48,9 @@ class RevisingActivities:
         verdict = (await explained(self._factory, draft, request.who.role)).verdict
         if verdict.decision == "refuse":
             raise Forbidden(" ".join(verdict.reasons), code=verdict.code or "policy_refused", remedy=verdict.remedy)
-        return {"plan": draft.model_copy(update={"verdict": verdict}).model_dump(mode="json")}
+        seconds = min(verdict.expires_seconds, self._factory.settings.approval_seconds_max)
+        whole_plan = draft.model_copy(update={"verdict": verdict, "expires_at": utcnow() + timedelta(seconds=seconds)})
+        return {"plan": whole_plan.model_dump(mode="json")}
 
 
 def without(plan: Plan, kept: list[str]) -> Plan:

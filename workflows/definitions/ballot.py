@@ -45,10 +45,10 @@ class Ballot:
 
     def check(self, decision: Decision, now: datetime) -> None:
         """Raise ApplicationError where a decision does not count. Changes nothing."""
-        if decision.digest != self.digest:
-            raise refusal("digest_mismatch", "The decision names another version of the plan.", "Read the plan again.")
         if decision.who.tenant not in (None, self.plan.tenant):
             raise refusal("not_found", f"There is no plan {self.plan.id}.")
+        if decision.digest != self.digest:
+            raise refusal("digest_mismatch", "The decision names another version of the plan.", "Read the plan again.")
         if not decision.approve:
             return
         who, given = decision.who, self.approvers(now)
@@ -62,4 +62,3 @@ class Ballot:
             self._given.append((at, decision))
         else:
             self.refused = decision
-

@@ -58,6 +58,7 @@ class Execution:
         self._jobs: set[str] = set()
         self._attempts: dict[str, int] = {}
         self._stop: Stop | None = None
+        self.ending = False
         self.states: dict[str, str] = {step.id: "waiting" for step in plan.steps}
 
     @classmethod
@@ -79,6 +80,7 @@ class Execution:
             if not ready:
                 break
             await asyncio.gather(*(self._one(step) for step in ready))
+        self.ending = True
         stop = self._stop or Stop(PlanState.DONE, "", "")
         done = [step.id for step in self._order if self.states[step.id] == "done"]
         order = [step.id for step in self._order]
@@ -169,6 +171,8 @@ class Execution:
                     raise
                 self._attempts[step.id] = self._attempts.get(step.id, 1) + (step.runs_as == "job")
                 await self._owner.effects_stopped(reason)
+                if self._owner.stopping() is not None:
+                    raise
 
     def _request(self, step: Step) -> StepCall:
         """What an activity is told of a step: its arguments filled in, its key, and its result where there is one."""

@@ -37,6 +37,7 @@ class PlanWorkflow:
         self._execution: Execution | None = None
         self._deciders: list[str] = []
         self._editing = asyncio.Lock()
+        self._revisions = plan.revision
 
     @workflow.run
     async def run(self, plan: Plan) -> PlanOutcome:
@@ -139,20 +140,25 @@ class PlanWorkflow:
         await self._holding.wait(lambda: self.stopping() is not None)
 
     async def effects_stopped(self, reason: str) -> None:
-        """Hold the plan until effects may happen again."""
+        """Hold the plan until effects may happen again, or until it is cancelled."""
+        if not self._holding.held:
+            await self._drop_edit()
         await self._holding.begin("administrator", reason, by_switch=True)
         await self._holding.wait(lambda: False)
 
     @workflow.update
     async def decide(self, decision: Decision) -> PlanStatus:
         """Approve or refuse exactly this revision. A refusal of an edit leaves the plan as it was, held."""
-        self._ballot.add(decision, workflow.now())
-        enough = self._ballot.complete(workflow.now())
-        await self._keep(decision)
+        ballot, now = self._ballot, workflow.now()
+        ballot.add(decision, now)
+        enough, approvers = ballot.complete(now), ballot.approvers(now)
+        await self._keep(decision, ballot)
+        if self._ballot is not ballot:  # it went on without this revision meanwhile
+            return self.status()
         if not decision.approve:
-            self._refused()
+            await self._refused()
         elif enough and self._state is PlanState.PROPOSED and self._cancelled is None:
-            self._deciders = self._ballot.approvers(workflow.now())
+            self._deciders = approvers
             self._state = PlanState.APPROVED
         elif enough and self._revising():
             await self._take_over()
@@ -165,14 +171,14 @@ class PlanWorkflow:
             raise refusal("conflict", f"Plan {self._plan.id} is {self.status().state} already.")
         self._ballot.check(decision, workflow.now())
 
-    async def _keep(self, decision: Decision) -> None:
+    async def _keep(self, decision: Decision, ballot: Ballot) -> None:
         """Record one person's word with what it names and how long it is good for."""
-        lasting = timedelta(seconds=self._ballot.verdict.expires_seconds)
+        lasting = timedelta(seconds=ballot.verdict.expires_seconds)
         kept: JsonObject = {
             "plan_id": self._plan.id,
             "tenant": self._plan.tenant,
             "digest": decision.digest,
-            "revision": self._ballot.plan.revision,
+            "revision": ballot.plan.revision,
             "actor": decision.who.actor,
             "role": decision.who.role,
             "approve": decision.approve,
@@ -181,18 +187,24 @@ class PlanWorkflow:
             "expires_at": (workflow.now() + lasting).isoformat(),
         }
         await call("save_approval", kept, "keep the decision")
-        if decision.approve and self._ballot.needed > 1:
-            told: JsonObject = {"actor": decision.who.actor, "digest": decision.digest, "needed": self._ballot.needed}
-            await self._events.write("approval.given", {**told, "given": len(self._ballot.approvers(workflow.now()))})
+        if decision.approve and ballot.needed > 1:
+            told: JsonObject = {"actor": decision.who.actor, "digest": decision.digest, "needed": ballot.needed}
+            await self._events.write("approval.given", {**told, "given": len(ballot.approvers(workflow.now()))})
 
     def _revising(self) -> bool:
         return self._holding.held and self._ballot.plan.revision > self._plan.revision
 
-    def _refused(self) -> None:
+    async def _refused(self) -> None:
         if self._state is PlanState.PROPOSED:
             self._state = PlanState.REFUSED
         else:
+            await self._drop_edit()
+
+    async def _drop_edit(self) -> None:
+        """Stand by the revision that was approved last: what is kept is what runs, and what an undo will read."""
+        if self._ballot.plan.revision != self._plan.revision:
             self._ballot = Ballot(self._plan)
+            await call("save_plan", self._plan.model_dump(mode="json"), f"keep revision {self._plan.revision}")
 
     async def _take_over(self) -> None:
         """Go on with the revision that was approved while the plan was held."""
@@ -207,8 +219,7 @@ class PlanWorkflow:
     async def edit(self, change: Edit) -> PlanStatus:
         """Propose other steps: dry-run, priced and judged anew, and approved anew. Steps that are done stay as they are."""
         async with self._editing:
-            states = self._execution.states if self._execution else {}
-            kept = [name for name, state in states.items() if state != "waiting"]
+            kept = self._begun()
             steps = [step.model_dump(mode="json") for step in change.steps]
             asked: JsonObject = {"plan": self._plan.model_dump(mode="json"), "steps": list(steps), "kept": list(kept)}
             try:
@@ -216,16 +227,24 @@ class PlanWorkflow:
             except ActivityError as error:
                 raise refusal(*explain(error)) from error
             self._may_edit(change)
-            revision = Plan.model_validate(revised["plan"]).model_copy(update={"revision": self._ballot.plan.revision + 1})
+            if kept != self._begun():
+                raise refusal("conflict", f"Plan {self._plan.id} went on meanwhile.", "Pause it, read it, then edit it.")
+            self._revisions += 1
+            revision = Plan.model_validate(revised["plan"]).model_copy(update={"revision": self._revisions})
             self._ballot = Ballot(revision)
             if self._state is PlanState.PROPOSED:
                 self._plan = revision
             await self._propose()
         return self.status()
 
+    def _begun(self) -> list[str]:
+        return [name for name, state in self._execution.states.items() if state != "waiting"] if self._execution else []
+
     @edit.validator
     def _may_edit(self, change: Edit) -> None:
-        if self._cancelled is not None or not (self._state is PlanState.PROPOSED or self._holding.held):
+        voting = self._state is PlanState.PROPOSED or self._revising()
+        decided = voting and (self._ballot.refused is not None or self._ballot.complete(workflow.now()))
+        if decided or self._cancelled is not None or not (self._state is PlanState.PROPOSED or self._holding.held):
             raise refusal("conflict", f"Plan {self._plan.id} is {self.status().state}: pause it first.", "Pause it, then edit it.")
         if change.digest != self._ballot.digest:
             raise refusal("digest_mismatch", "The edit names another version of the plan.", "Read the plan again.")
@@ -235,18 +254,20 @@ class PlanWorkflow:
     @workflow.update
     async def pause(self, pause: Pause) -> PlanStatus:
         """Let what runs end, and begin nothing more."""
+        await self._drop_edit()
         await self._holding.begin(pause.who.actor, pause.reason or f"Paused by {pause.who.actor}.")
         return self.status()
 
     @pause.validator
     def _may_pause(self, pause: Pause) -> None:
-        if self._state is not PlanState.RUNNING or self._holding.held or self._cancelled is not None:
+        ending = self._execution is None or self._execution.ending
+        if self._state is not PlanState.RUNNING or self._holding.held or self._cancelled is not None or ending:
             raise refusal("conflict", f"Plan {self._plan.id} is {self.status().state}: only one that runs can be paused.")
 
     @workflow.update
     async def resume(self, resume: Resume) -> PlanStatus:
         """Go on where it was held, with the revision that was approved last; an edit that waits for approval is dropped."""
-        self._ballot = self._ballot if self._ballot.plan.revision == self._plan.revision else Ballot(self._plan)
+        await self._drop_edit()
         await self._holding.end(resume.who.actor)
         return self.status()
 
@@ -259,12 +280,14 @@ class PlanWorkflow:
     async def effects_started(self) -> None:
         """Hear that an administrator lets effects happen again."""
         if self._holding.by_switch:
+            await self._drop_edit()
             await self._holding.end("administrator")
 
     @workflow.update
     async def cancel(self, cancellation: Cancellation) -> PlanStatus:
         """End the plan: what runs is stopped, what was done is undone."""
         self._cancelled = cancellation
+        await self._holding.end(cancellation.who.actor)
         if self._execution is not None:
             await self._execution.stop()
         return self.status()
