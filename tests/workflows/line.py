@@ -20,6 +20,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt
 from factory_infra.errors import LineshaftError
 from tools.plan import Effect, Plan, PlanState, Step, Verdict
 from workflows.definitions.job import JobWorkflow
+from workflows.definitions.lesson import LessonWorkflow
 from workflows.definitions.plan import PlanWorkflow
 from workflows.definitions.thread import ThreadWorkflow
 from workflows.definitions.undo import UndoWorkflow
@@ -29,7 +30,7 @@ from workflows.sandbox import sandbox
 
 JsonObject = dict[str, JsonValue]
 Act = JsonObject | LineshaftError | Callable[[JsonObject], Awaitable[JsonObject]]
-WORKFLOWS: tuple[type, ...] = (ThreadWorkflow, PlanWorkflow, JobWorkflow, UndoWorkflow)
+WORKFLOWS: tuple[type, ...] = (ThreadWorkflow, PlanWorkflow, JobWorkflow, UndoWorkflow, LessonWorkflow)
 START_LIMIT = timedelta(seconds=20)
 ANN = Who(actor="ann (1)", role="approver", tenant="vision")
 BOB = Who(actor="bob (2)", role="approver", tenant="vision")
@@ -98,6 +99,8 @@ class Script:
             "save_approval": lambda _: {},
             "judge_plan": lambda _: {"verdict": Verdict(decision="approve").model_dump(mode="json")},
             "revise_plan": revised,
+            "audit_plan": lambda _: {"verdict": "clean", "violations": 0, "findings": []},
+            "propose_lesson": lambda _: {"lesson_id": "", "reason": "A test teaches nothing."},
             "read_situation": lambda _: {},
             "ask_model": lambda _: {"ok": True, "answer": {"content": "again", "tokens_in": 5, "tokens_out": 5}},
         }
@@ -228,30 +231,30 @@ class Line:
         except WorkflowUpdateFailedError as error:
             raise error.cause from None
 
-    async def update(self, plan: Plan, handler: Callable[..., Any], message: object) -> PlanStatus:
+    async def update(self, plan: Plan, name: str, message: object) -> PlanStatus:
         """Send an update to a plan. Raises ApplicationError where the workflow refuses it."""
         handle = self.client.get_workflow_handle_for(PlanWorkflow.run, plan.id)
         try:
-            status: PlanStatus = await handle.execute_update(handler, message)
+            status: PlanStatus = await handle.execute_update(name, message, result_type=PlanStatus)
         except WorkflowUpdateFailedError as error:
             raise error.cause from None
         return status
 
     async def pause(self, plan: Plan) -> PlanStatus:
         """Hold a plan."""
-        return await self.update(plan, PlanWorkflow.pause, Pause(who=ANN, reason="Wait."))
+        return await self.update(plan, "pause", Pause(who=ANN, reason="Wait."))
 
     async def resume(self, plan: Plan) -> PlanStatus:
         """Let a plan go on."""
-        return await self.update(plan, PlanWorkflow.resume, Resume(who=ANN))
+        return await self.update(plan, "resume", Resume(who=ANN))
 
     async def cancel(self, plan: Plan) -> PlanStatus:
         """End a plan."""
-        return await self.update(plan, PlanWorkflow.cancel, Cancellation(who=ANN, reason="Changed my mind."))
+        return await self.update(plan, "cancel", Cancellation(who=ANN, reason="Changed my mind."))
 
     async def edit(self, plan: Plan, *steps: Step, digest: str = "", who: Who = ANN) -> PlanStatus:
         """Propose other steps for a plan."""
-        return await self.update(plan, PlanWorkflow.edit, Edit(digest=digest or plan.digest(), steps=list(steps), who=who))
+        return await self.update(plan, "edit", Edit(digest=digest or plan.digest(), steps=list(steps), who=who))
 
     async def effects_started(self, plan: Plan) -> None:
         """Tell a plan that effects may happen again."""
@@ -264,7 +267,7 @@ class Line:
     async def stands(self, plan: Plan, state: PlanState) -> PlanStatus:
         """Wait until a plan is in a state."""
         async with asyncio.timeout(15):
-            while (found := await self.status(plan)).state is not state:
+            while (found := await self.status(plan)).state is not state:  # noqa: ASYNC110  (told by no event)
                 await asyncio.sleep(0.02)
         return found
 
