@@ -1,5 +1,7 @@
 """The one door to PostgreSQL: engine, sessions, advisory locks."""
 
+import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -28,12 +30,27 @@ def driver_url(url: str) -> str:
     return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} else url
 
 
+ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+def storable_json(value: JsonValue) -> str:
+    """Serialise for a JSON column. PostgreSQL stores every character but NUL, which words from outside may hold: it is replaced."""
+    dumped = json.dumps(value)
+    return ESCAPED_NUL.sub(r"\1\\ufffd", dumped) if "\\u0000" in dumped else dumped
+
+
 class Database:
     """A pool of connections to one PostgreSQL database; connects at the first use, never at construction."""
 
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
         self.engine: AsyncEngine = create_async_engine(
-            driver_url(url), hide_parameters=True, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, pool_recycle=600
+            driver_url(url),
+            hide_parameters=True,
+            pool_size=pool_size,
+            max_overflow=10,
+            pool_pre_ping=True,
+            pool_recycle=600,
+            json_serializer=storable_json,
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 

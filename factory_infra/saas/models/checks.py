@@ -5,6 +5,7 @@ import math
 
 from jsonschema import ValidationError, validate  # type: ignore[import-untyped]
 
+from factory_infra.database import storable_json
 from factory_infra.errors import EffectFailed
 from factory_infra.saas.models.models import ChatAnswer, ChatCall, ChatMessage
 
@@ -13,7 +14,8 @@ TOKENS_PER_MESSAGE = 4
 
 
 def checked(call: ChatCall, answer: ChatAnswer) -> ChatAnswer:
-    """Return the answer if it keeps the call's constraint, trimmed; raise EffectFailed `model_nonsense` if not."""
+    """Return the answer if it keeps the call's constraint, trimmed and storable; raise EffectFailed `model_nonsense` if not."""
+    answer = ChatAnswer.model_validate_json(storable_json(answer.model_dump(mode="json")))
     if call.choices is not None:
         content = answer.content.strip()
         if content not in call.choices:
