@@ -36,15 +36,15 @@ async def compose(state: GraphState, runtime: Runtime[TurnContext]) -> GraphStat
     if refused is not None:
         payload = {"code": refused.code, "reason": refused.reason, "remedy": refused.remedy, "agent": draft.agent}
         await runtime.context.ports.emit("refusal", {**payload, "title": draft.title})
-        return {"result": TurnResult(memory=remember(turn, pending))}
+        return {"result": TurnResult(memory=remember(turn, pending, situation.facts))}
     plan = await judged(proposal(turn, situation, thought, draft, steps), turn, runtime.context.ports)
     verdict = plan.verdict
     if verdict is not None and verdict.decision == "refuse":
         reason = " ".join(verdict.reasons) or "The policy refuses this plan."
         against = {"code": verdict.code or "policy_refused", "reason": reason, "remedy": verdict.remedy, "agent": draft.agent}
         await runtime.context.ports.emit("refusal", {**against, "title": draft.title})
-        return {"result": TurnResult(memory=remember(turn, pending))}
-    return {"result": TurnResult(memory=remember(turn, pending), plan=plan)}
+        return {"result": TurnResult(memory=remember(turn, pending, situation.facts))}
+    return {"result": TurnResult(memory=remember(turn, pending, situation.facts, [plan.id]), plan=plan)}
 
 
 def proposal(turn: TurnInput, situation: Situation, thought: Thought, draft: Draft, steps: list[Step]) -> Plan:

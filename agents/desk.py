@@ -11,8 +11,6 @@ from factory_infra.saas.models.models import ChatAnswer, ChatCall
 from tools.plan import Bounds, Scope
 from tools.ports import JsonObject, Ports
 
-BOUNDS = Bounds()
-
 
 @dataclass(frozen=True)
 class Desk:
@@ -26,7 +24,7 @@ class Desk:
     vault: Vault
     agent: str = "dispatcher"
     depth: int = 1
-    calls: Calls = field(default_factory=lambda: Calls(BOUNDS.model_calls_max))
+    calls: Calls = field(default_factory=lambda: Calls(Bounds().model_calls_max))
 
     @property
     def charged(self) -> JsonObject:
@@ -36,7 +34,7 @@ class Desk:
     @property
     def may_delegate(self) -> bool:
         """Whether work may be handed on once more."""
-        return self.depth < BOUNDS.depth_max
+        return self.depth < self.situation.bounds.depth_max
 
     def handed_to(self, agent: str) -> "Desk":
         """The desk of an agent that is asked by this one: its own tools only, within this scope, one deeper."""

@@ -5,7 +5,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from agents.delegation import delegate_tool
 from agents.desk import Desk
-from agents.loop import AnyLoopTool, LoopContext, LoopState, LoopTool, loop_graph
+from agents.loop import AnyLoopTool, Calls, LoopContext, LoopState, LoopTool, loop_graph
 from agents.planning.interface import Draft, Outcome, Question, Refusal, Reply
 from agents.proposal import ProposedPlan, typed_steps
 from agents.quarantine import Vault
@@ -111,7 +111,7 @@ def instructions(desk: Desk) -> str:
 async def desk_of(turn: TurnInput, situation: Situation, ports: Ports, team: str) -> Desk:
     """The dispatcher's desk, with the scope fixed before anything else is read."""
     names = frozenset(thing.name for thing in things_of(situation.facts) if plain(thing.name))
-    desk = Desk(turn, situation, ports, team, NOTHING, Vault(names))
+    desk = Desk(turn, situation, ports, team, NOTHING, Vault(names), calls=Calls(situation.bounds.model_calls_max))
     return desk.within(await fix_scope(desk)) if gated() else desk
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from agents.desk import BOUNDS
 from factory_infra.saas.models.models import ToolCall
 from tests.agents.ports import ScriptedPorts, foreseen, heard, run, said, turn
 from tests.agents.scripts import SITUATION, scripted_model
+from tools.plan import Bounds
 from tools.ports import JsonObject
 
 LEASE: JsonObject = {"id": "lease", "tool": "leases.acquire", "agent": "provisioner", "summary": "Lease", "arguments": {"slots": 1}}
@@ -83,12 +83,12 @@ class TestBounds:
         await run(ports)
         deepest = [each for each in planners(ports) if "delegate" not in offered_to(each)]
         assert deepest
-        assert BOUNDS.depth_max == 3
+        assert Bounds().depth_max == 3
 
     async def test_all_agents_of_a_turn_share_one_bound_of_model_calls(self) -> None:
         ports = handing(said("", ask("scheduler", "1"), ask("trainer", "2"), ask("provisioner", "3")))
         await run(ports, turn("lease one slot"))
-        assert len(ports.called("ask_model")) <= BOUNDS.model_calls_max
+        assert len(ports.called("ask_model")) <= Bounds().model_calls_max
         assert ports.events[-1][1]["code"] == "model_looped"
 
     async def test_several_are_worked_on_side_by_side(self) -> None:

@@ -81,7 +81,7 @@ class TestDraft:
     async def test_nothing_but_reads_and_dry_runs_is_called(self) -> None:
         ports = planning(draft(lease(), train(), release()))
         await run(ports)
-        assert {name for name, _ in ports.calls} == {"read_situation", "rank_request", "settle_request", "foresee_step"}
+        assert {name for name, _ in ports.calls} == {"read_situation", "rank_request", "settle_request", "foresee_step", "judge_plan"}
 
     async def test_a_dry_run_names_the_key_of_the_later_effect(self) -> None:
         ports = planning(draft(lease()))

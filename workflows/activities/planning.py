@@ -20,7 +20,7 @@ from agents.planning.interface import (
     TeamFact,
     Turn,
 )
-from agents.state import Situation
+from agents.state import OfferedTool, Situation
 from factory_infra.database import utcnow
 from factory_infra.errors import LineshaftError
 from factory_infra.factory import Factory
@@ -30,6 +30,8 @@ from factory_infra.paas.training.datasets import DATASETS
 from factory_infra.records.history import History
 from factory_infra.saas.metering.models import Attribution, Charge
 from factory_infra.saas.models.models import ChatCall
+from tools.foreign import foreign_tools
+from tools.plan import Effect
 from tools.policy_file import load_policy
 from workflows.activities.beating import beating
 from workflows.activities.context import effect_key, telling, translated
@@ -58,6 +60,7 @@ class PlanningActivities:
             model=model.name if model else None,
             planner="free" if model and model.size == "large" else "playbook",
             approval_seconds_max=factory.settings.approval_seconds_max,
+            foreign=await offered(factory, request.tenant),
             bounds=load_policy(factory.settings).for_tenant(request.tenant or PLATFORM).bounds.of_a_run(),
         )
         return situation.model_dump(mode="json")
@@ -179,3 +182,11 @@ class PlanningActivities:
             )
             await metering.settle(name, used)
         return {"ok": True, "answer": answer.model_dump(mode="json")}
+
+
+async def offered(factory: Factory, tenant: str | None) -> list[OfferedTool]:
+    """The reading tools of other people's servers that a team may use; their effects are only ever proposed by people and programs."""
+    if tenant is None:
+        return []
+    found = [tool for tool in await foreign_tools(factory, tenant) if tool.effect is Effect.READ]
+    return [OfferedTool(name=tool.name, description=tool.description, parameters=tool.described.arguments) for tool in found]
