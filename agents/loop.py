@@ -12,7 +12,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, ValidationError
 
-from factory_infra.errors import LineshaftError, Unavailable
+from factory_infra.errors import BoundReached, Unavailable
 from factory_infra.saas.models.models import ChatAnswer, ChatCall, ChatMessage, ToolCall
 from tools.ports import JsonObject, Ports
 
@@ -69,10 +69,10 @@ class Calls:
         self._left = left
 
     def take(self) -> None:
-        """Count one. Raises LineshaftError when none is left."""
+        """Count one. Raises BoundReached when none is left."""
         if self._left <= 0:
-            reason = "The agents did not come to a conclusion within their model calls."
-            raise LineshaftError(reason, code="model_looped", remedy="Say it in other words, or smaller.")
+            reason = "The agents did not come to a conclusion within the model calls of a run."
+            raise BoundReached(reason, remedy="Say it in other words, or smaller.")
         self._left -= 1
 
 

@@ -89,7 +89,7 @@ class TestBounds:
         ports = handing(said("", ask("scheduler", "1"), ask("trainer", "2"), ask("provisioner", "3")))
         await run(ports, turn("lease one slot"))
         assert len(ports.called("ask_model")) <= Bounds().model_calls_max
-        assert ports.events[-1][1]["code"] == "model_looped"
+        assert ports.events[-1][1]["code"] == "bound_reached"
 
     async def test_several_are_worked_on_side_by_side(self) -> None:
         ports = handing(said("", ask("scheduler", "1"), ask("trainer", "2")), said("a"), said("b"), said("Done."))
