@@ -24,6 +24,7 @@ class Left:
     trained: int = 0
     leases: int = 0
     in_effect: int = 0
+    tools: Counter[str] = field(default_factory=Counter)
     approvals: int = 0
     replays_refused: int = 0
     not_as_decided: list[str] = field(default_factory=list)
@@ -66,7 +67,8 @@ def events_of(client: ApiClient, threads: Iterable[str]) -> list[JsonObject]:
 def count(client: ApiClient, asked: Sequence[Asked], messages: Sequence[str], threads: Iterable[str], kills: Sequence[Kill]) -> Left:
     """Count everything."""
     events = events_of(client, dict.fromkeys(threads))
-    left = Left(plans=len(asked), in_effect=sum(inside(kill.at, events) for kill in kills))
+    hits = [inside(kill.at, events) for kill in kills]
+    left = Left(plans=len(asked), in_effect=sum(bool(tools) for tools in hits), tools=Counter(tool for tools in hits for tool in tools))
     for each in asked:
         count_plan(client, each, left)
     for tenant in sorted({each.tenant for each in asked}):
@@ -77,14 +79,17 @@ def count(client: ApiClient, asked: Sequence[Asked], messages: Sequence[str], th
     return left
 
 
-def inside(moment: datetime, events: Sequence[JsonObject]) -> bool:
-    """Whether a step with an effect had begun at a moment and had not ended, as the events tell."""
+def inside(moment: datetime, events: Sequence[JsonObject]) -> set[str]:
+    """The tools of the steps with an effect that had begun at a moment and had not ended, as the events tell."""
     spans: dict[str, list[datetime]] = {}
+    tools: dict[str, str] = {}
     for event in events:
         payload = event["payload"]
         if isinstance(payload, dict) and event["kind"] in ONCE_A_STEP and payload.get("tool") in EFFECTS:
-            spans.setdefault(f"{event['plan_id']}/{payload['step']}", []).append(datetime.fromisoformat(str(event["at"])))
-    return any(min(span) <= moment and (len(span) < 2 or moment < max(span)) for span in spans.values())
+            name = f"{event['plan_id']}/{payload['step']}"
+            spans.setdefault(name, []).append(datetime.fromisoformat(str(event["at"])))
+            tools[name] = str(payload["tool"])
+    return {tools[name] for name, span in spans.items() if min(span) <= moment and (len(span) < 2 or moment < max(span))}
 
 
 def count_plan(client: ApiClient, asked: Asked, left: Left) -> None:

@@ -10,9 +10,9 @@ import psutil
 from benchmarks.agents.board import Board
 from tests.live import LiveStack
 
-AIMED = 0.7
+AIMED = 0.4
 """The share of kills that wait for an effect to begin."""
-PAUSE_SECONDS = (2.0, 6.0)
+PAUSE_SECONDS = (3.0, 7.0)
 BEGINS_SECONDS_MAX = 4.0
 NOTICE_SECONDS = 0.3
 

@@ -109,10 +109,11 @@ def judged(found: Storm, kills: int) -> list[Check]:
     """The rows of a storm."""
     left = found.left
     died = ", ".join(f"{sum(kill.part == part for kill in found.kills)} {part}" for part in PARTS)
+    told = ", ".join(f"{number} {tool}" for tool, number in left.tools.most_common())
     need = int(kills * INSIDE_SHARE)
     rows = [
         Check("SIGKILLs at random points", f"{len(found.kills)} ({died}) in {found.seconds:.0f} s", f"{kills}", len(found.kills) >= kills),
-        Check("of them while an effect ran", str(left.in_effect), f">= {need}", left.in_effect >= need),
+        Check("of them while an effect ran", f"{left.in_effect} ({told})", f">= {need}", left.in_effect >= need),
     ]
     figures = (
         ("every plan ended as decided", f"{left.plans} plans, {left.done} done", [*left.not_as_decided, *found.faults]),
