@@ -19,10 +19,12 @@ from factory_infra.paas.catalog.models import CatalogEntry
 from factory_infra.paas.deployments.tables import EndpointRow
 from factory_infra.paas.registry.tables import RegistryVersion
 from factory_infra.paas.tenants.models import Role
+from factory_infra.records.approvals import Approval
 from factory_infra.records.lessons import Lesson
 from factory_infra.records.models import NewEvent, PlanRecord, Thread
 from factory_infra.saas.metering.models import Attribution
 from factory_infra.saas.tool_servers.tables import ToolServerRow
+from tools.plan import Plan, Step
 
 SECRET = "whisper"
 """A word that is in everything of the other team."""
@@ -61,12 +63,25 @@ def client_of(app: FastAPI, base_url: str = "http://127.0.0.1:8400") -> httpx.As
     return httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url=base_url)
 
 
+def plan_of(name: str, word: str) -> Plan:
+    """A plan with a word in it."""
+    step = Step(id="a", tool="leases.list", agent="provisioner", summary=word)
+    return Plan(id=f"plan-{name}", tenant=name, thread_id=f"thread-{name}", requested_by=word, request=word, title=word, steps=(step,))
+
+
 async def furnish(factory: Factory, tenant: str = "language", word: str = SECRET) -> Lease:
     """Give a team one of everything, each with a word in it; again changes nothing."""
     now, name = utcnow(), tenant
     await factory.records.create_thread(Thread(id=f"thread-{name}", tenant=tenant, created_by=word, title=word, created_at=now))
     await factory.records.write_event(
-        NewEvent(key=f"{name}/1", tenant=tenant, thread_id=f"thread-{name}", kind="message.user", payload={"text": word})
+        NewEvent(
+            key=f"{name}/1",
+            tenant=tenant,
+            thread_id=f"thread-{name}",
+            run_id=f"run-{name}",
+            kind="message.user",
+            payload={"text": word, "actor": "ann"},
+        )
     )
     await factory.records.save_plan(
         PlanRecord(
@@ -75,13 +90,23 @@ async def furnish(factory: Factory, tenant: str = "language", word: str = SECRET
             thread_id=f"thread-{name}",
             digest=DIGEST,
             state="proposed",
-            document={"title": word},
+            document=plan_of(name, word).model_dump(mode="json"),
             outcome={},
             decided_by=None,
             created_at=now,
             updated_at=now,
         )
     )
+    said = {
+        "plan_id": f"plan-{name}",
+        "tenant": tenant,
+        "digest": DIGEST,
+        "revision": 1,
+        "actor": word,
+        "role": "approver",
+        "approve": True,
+    }
+    await factory.approvals.save(Approval.model_validate({**said, "at": now, "expires_at": now}))
     lesson = {"id": f"L-{name}", "tenant": tenant, "request": word, "anchor": word, "playbook": "train-only", "evidence": {}, "by": word}
     await factory.lessons.propose(Lesson.model_validate(lesson))
     asked = LeaseRequest(tenant=tenant, slots=1, purpose=word, plan_id=f"plan-{name}", key=name)
