@@ -3,7 +3,7 @@
 import json
 import math
 
-from jsonschema import ValidationError, validate  # type: ignore[import-untyped]
+from jsonschema import ValidationError, validate
 
 from factory_infra.database import storable_json
 from factory_infra.errors import EffectFailed

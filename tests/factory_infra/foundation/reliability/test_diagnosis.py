@@ -46,7 +46,7 @@ def test_the_probable_cause(symptoms: Symptoms, cause: str, confidence: str) -> 
 
 def test_a_code_of_ours_goes_before_what_a_log_says() -> None:
     found = diagnose(Symptoms(codes=["job_timeout"], log="MemoryError\nNo space left on device"))
-    assert [each.cause for each in found][0] == "time_limit"
+    assert found[0].cause == "time_limit"
     assert {"memory", "disk_full"} <= {each.cause for each in found}
 
 
