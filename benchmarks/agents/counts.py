@@ -35,6 +35,7 @@ class Left:
     events: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
 
     @property
     def faults(self) -> list[str]:
@@ -116,10 +117,13 @@ def count_tenant(client: ApiClient, tenant: str, asked: Sequence[Asked], left: L
     left.trained += len(trained)
     versions = pages(client, "/v1/registry/versions", tenant=tenant)
     jobs = [job for job in pages(client, "/v1/jobs", tenant=tenant) if "train" in str(job["name"])]
-    if len(versions) != len(trained) or len({str(each["run_id"]) for each in versions}) != len(versions):
-        left.versions.append(f"{tenant}: {len(versions)} versions of {len(trained)} trainings")
-    if len(jobs) != len(trained):
-        left.jobs.append(f"{tenant}: {len(jobs)} jobs of {len(trained)} trainings")
+    for name, number, told in (
+        ("versions", len({str(each["run_id"]) for each in versions}), left.versions),
+        ("jobs", len(jobs), left.jobs),
+    ):
+        told += [f"{tenant}: {number} {name} of {len(trained)} trainings"] * (number != len(trained))
+        left.doubled += told[-1:] * (number > len(trained))
+    left.versions += [f"{tenant}: a run has two versions"] * (len({str(each["run_id"]) for each in versions}) < len(versions))
     leases = pages(client, "/v1/leases", tenant=tenant, active=False)
     left.leases += len(leases)
     entries = pages(client, "/v1/ledger", tenant=tenant)
@@ -139,7 +143,9 @@ def count_leases(client: ApiClient, tenant: str, asked: Sequence[Asked], held: i
         document = client.get_object(f"/v1/plans/{each.plan_id}")["document"]
         steps = document["steps"] if isinstance(document, dict) else []
         wanted += sum(isinstance(step, dict) and step["tool"] == "leases.acquire" for step in steps) if isinstance(steps, list) else 0
-    left.charges += [f"{tenant}: {held} leases of {wanted} steps that asked for one"] * (held != wanted)
+    told = [f"{tenant}: {held} leases of {wanted} steps that asked for one"] * (held != wanted)
+    left.charges += told
+    left.doubled += told * (held > wanted)
 
 
 def count_events(events: Sequence[JsonObject], asked: Sequence[Asked], messages: Sequence[str], left: Left) -> None:

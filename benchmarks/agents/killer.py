@@ -26,13 +26,22 @@ class Kill:
     pid: int
 
 
-def kill_some(stack: LiveStack, board: Board, dice: random.Random, count: int, parts: tuple[str, ...]) -> list[Kill]:
-    """Kill so many parts one after the other, without waiting for all to be well in between."""
+@dataclass(frozen=True)
+class Order:
+    """How many kills, of which parts, how many seconds apart at least and at most."""
+
+    kills: int
+    parts: tuple[str, ...] = ("worker", "api", "temporal")
+    pause_seconds: tuple[float, float] = PAUSE_SECONDS
+
+
+def kill_some(stack: LiveStack, board: Board, dice: random.Random, order: Order) -> list[Kill]:
+    """Kill parts one after the other, without waiting for all to be well in between."""
     done: list[Kill] = []
-    order = [parts[index % len(parts)] for index in range(count)]
-    dice.shuffle(order)
-    for part in order:
-        time.sleep(dice.uniform(*PAUSE_SECONDS))
+    parts = [order.parts[index % len(order.parts)] for index in range(order.kills)]
+    dice.shuffle(parts)
+    for part in parts:
+        time.sleep(dice.uniform(*order.pause_seconds))
         done.append(kill_one(stack, board, dice, part))
     return done
 

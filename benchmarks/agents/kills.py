@@ -15,7 +15,7 @@ from api.client import ApiRefusal
 from benchmarks.agents.board import Board
 from benchmarks.agents.counts import Left, count
 from benchmarks.agents.hurried import HurriedStack
-from benchmarks.agents.killer import Kill, kill_some
+from benchmarks.agents.killer import Kill, Order, kill_some
 from benchmarks.agents.lanes import Lane
 from benchmarks.agents.patient import PatientClient
 from cli.access import access
@@ -60,7 +60,7 @@ def prepare(client: PatientClient) -> int:
     return min(len(slots), SLOTS_MAX) if isinstance(slots, list) else 1
 
 
-def storm(stack: LiveStack, kills: int, seed: int, *, parts: tuple[str, ...] = PARTS, lanes: int = LANES) -> Storm:
+def storm(stack: LiveStack, order: Order, seed: int, *, lanes: int = LANES) -> Storm:
     """Keep lanes busy, kill parts, let everything end, count."""
     began, dice = time.monotonic(), random.Random(seed)  # noqa: S311 - points in time, no secrets
     with client_of(stack) as client:
@@ -73,7 +73,7 @@ def storm(stack: LiveStack, kills: int, seed: int, *, parts: tuple[str, ...] = P
         for worker in workers:
             worker.start()
         board.effect_begins(60.0)
-        killed = kill_some(stack, board, dice, kills, parts)
+        killed = kill_some(stack, board, dice, order)
         board.over.set()
         board.announce(0.0)
         deadline = time.monotonic() + DRAIN_SECONDS_MAX
@@ -93,14 +93,14 @@ def storm(stack: LiveStack, kills: int, seed: int, *, parts: tuple[str, ...] = P
         )
 
 
-def on_scratch(kills: int, seed: int, *, keys: bool = True, parts: tuple[str, ...] = PARTS, lanes: int = LANES) -> Storm:
+def on_scratch(order: Order, seed: int, *, keys: bool = True, lanes: int = LANES) -> Storm:
     """The storm on a stack of its own."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {} if keys else {"LINESHAFT_IDEMPOTENCY_KEYS": "false"}
         stack = HurriedStack(Path(folder) / "home", **environment)
         try:
             stack.start()
-            return storm(stack, kills, seed, parts=parts, lanes=lanes)
+            return storm(stack, order, seed, lanes=lanes)
         finally:
             stack.stop()
 
@@ -136,15 +136,15 @@ def row(name: str, figure: str, faults: list[str]) -> Check:
 
 def control(seed: int) -> Check:
     """Without keys the same kills must double something, or the rows above show nothing."""
-    found = on_scratch(4, seed, keys=False, parts=("worker",), lanes=2)
-    doubled = [*found.left.versions, *found.left.jobs, *found.left.charges]
+    found = on_scratch(Order(4, ("worker",)), seed, keys=False, lanes=2)
+    doubled = found.left.doubled
     figure = f"{found.left.in_effect} kills in effects; {'; '.join(doubled[:3]) or 'nothing doubled'}"
     return Check("control: without idempotency keys", figure, "doubles appear", bool(doubled))
 
 
 def checks(kills: int = KILLS, seed: int = 1) -> list[Check]:
     """All of them."""
-    return [*judged(on_scratch(kills, seed), kills), control(seed)]
+    return [*judged(on_scratch(Order(kills), seed), kills), control(seed)]
 
 
 def main() -> int:
@@ -159,7 +159,7 @@ def main() -> int:
     if given.control:
         found = [control(given.seed)]
     else:
-        one = on_scratch(given.kills, given.seed, lanes=given.lanes)
+        one = on_scratch(Order(given.kills), given.seed, lanes=given.lanes)
         found = judged(one, given.kills)
         console.print(f"refused at the door: {one.refusals}")
         for fault in [*one.faults, *one.left.faults]:

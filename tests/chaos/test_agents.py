@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.agents.hurried import HurriedStack
+from benchmarks.agents.killer import Order
 from benchmarks.agents.kills import storm
 
 pytestmark = [pytest.mark.stack, pytest.mark.chaos, pytest.mark.timeout(400)]
@@ -24,7 +25,7 @@ def stack(tmp_path: Path) -> Iterator[HurriedStack]:
 
 
 def test_a_storm_of_kills_loses_and_doubles_nothing(stack: HurriedStack) -> None:
-    found = storm(stack, KILLS, seed=4, lanes=3)
+    found = storm(stack, Order(KILLS, pause_seconds=(1.0, 3.0)), seed=4, lanes=3)
     assert len(found.kills) == KILLS
     assert found.left.in_effect > 0, "no kill hit an effect, so nothing was shown"
     assert found.left.plans > 0
