@@ -68,6 +68,6 @@ def test_a_broken_table_is_refused_by_name(tmp_path: Path) -> None:
         table = tmp_path / "rules.yaml"
         table.write_text(text)
         load_rules.cache_clear()
-        with pytest.raises(InvalidInput, match="rules.yaml"):
+        with pytest.raises(InvalidInput, match=r"rules\.yaml"):
             load_rules(table)
     load_rules.cache_clear()
