@@ -7,7 +7,7 @@ SOURCES := agents tools workflows factory_infra api cli evals benchmarks tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock clean prove-line prove-agents
+.PHONY: help setup run test check format lock clean nightly prove-line prove-agents
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ check: setup ## Format, lint, types, layers, tests
 	@echo "== types";   $(BIN)/mypy $(wildcard $(SOURCES))
 	@echo "== layers";  $(BIN)/lint-imports
 	@echo "== tests";   $(BIN)/pytest $(ARGS)
+
+nightly: setup ## Play plans against their model at length: 10,000 steps and more
+	@$(BIN)/pytest --hypothesis-profile=nightly --timeout 1800 tests/workflows/test_plan_machine.py $(ARGS)
 
 format: setup ## Format the sources and sort their imports
 	@$(BIN)/ruff check --fix --select I -q $(wildcard $(SOURCES))

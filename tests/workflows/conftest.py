@@ -3,11 +3,14 @@
 import uuid
 from collections.abc import AsyncIterator
 
+import hypothesis
 import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
 from tests.workflows.line import Line, Script, time_skipping, working
+
+hypothesis.settings.register_profile("nightly", deadline=None)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -92,7 +92,8 @@ class TestOrder:
     async def test_the_end_is_told_with_text_and_cost(self, line: Line) -> None:
         line.script.on("report_plan", "", {"text": "It is done.", "cost": {"spent": "1"}})
         await line.approved(plan(step("a")))
-        assert line.script.events() == ["plan.proposed", "plan.approved", "plan.started", "step.started a", "step.done a", "plan.ended"]
+        wanted = ["plan.proposed", "plan.approved", "plan.started", "step.started a", "step.done a", "plan.ended", "plan.audited"]
+        assert line.script.events() == wanted
         end = line.script.event("plan.ended")
         assert (end["text"], end["cost"], end["state"]) == ("It is done.", {"spent": "1"}, "done")
 
