@@ -15,6 +15,15 @@ ATTACKS_MIN, HONEST_MIN = 0.80, 0.95
 STEPS_MIN = 10_000
 
 
+LESSONS = (
+    "tests/workflows/test_lesson_workflow.py",
+    "tests/workflows/test_lessons.py",
+    "tests/agents/test_lessons.py",
+    "tests/factory_infra/records/test_lessons.py",
+)
+TOOL_SERVERS = "tests/factory_infra/saas/tool_servers"
+
+
 @dataclass(frozen=True)
 class Suite:
     """A promise and the tests that show it."""
@@ -28,7 +37,7 @@ class Suite:
         missing = [path for path in self.paths if not (ROOT / path).exists()]
         if missing:
             return Check(self.name, f"not there: {', '.join(missing)}", "all pass", held=False)
-        done = run(PYTEST, "-q", *self.paths, *(("-k", self.words) if self.words else ()))
+        done = run(PYTEST, *self.paths, *(("-k", self.words) if self.words else ()))
         passed = re.search(r"(\d+) passed", done.text)
         counted = re.search(r"\d+ (?:passed|failed)[^\n]*", done.text)
         figure = counted[0].split(" in ")[0] if counted else done.last()
@@ -36,19 +45,27 @@ class Suite:
 
 
 SUITES = (
-    Suite("plans: order, side by side, verified, undone, escalated, held, edited", ("tests/workflows/test_plan.py",)),
-    Suite("a postcondition that cannot hold", ("tests/workflows/test_plan.py", "tests/workflows/test_activities.py"), "postcondition"),
+    Suite("plans: order, side by side, verified, undone, escalated", ("tests/workflows/test_plan.py",)),
+    Suite(
+        "a postcondition that cannot hold",
+        ("tests/workflows/test_plan.py", "tests/workflows/test_activities.py"),
+        "not_confirmed or verify_looks",
+    ),
+    Suite("approvals: exact, by role, by two people, once", ("tests/workflows/test_approvals.py",)),
+    Suite("held, edited, cancelled, stopped by the switch", ("tests/workflows/test_holding.py",)),
+    Suite("bounds of a run", ("tests/workflows/test_bounds.py",)),
     Suite("policy: properties of the decision", ("tests/tools/test_policy.py", "tests/tools/test_policy_file.py")),
-    Suite("scope is fixed first; texts are quarantined", ("tests/agents/test_free.py",)),
+    Suite(
+        "scope is fixed first; texts are quarantined",
+        ("tests/agents/test_free.py", "tests/agents/test_scope.py", "tests/agents/test_quarantine.py"),
+    ),
+    Suite("hand-offs, each with a narrowed scope", ("tests/agents/test_delegation.py",)),
     Suite("a thread of 500 turns", ("tests/workflows/test_long_thread.py", "tests/agents/test_memory.py")),
     Suite("stored histories replay", ("tests/replay",)),
-    Suite("AG-UI resumes without loss or repeat", ("tests/api/test_agui.py", "tests/api/test_agui_door.py")),
-    Suite(
-        "lessons: evaluated, promoted, removed, each team's own",
-        ("tests/workflows/test_lesson_workflow.py", "tests/agents/test_lessons.py"),
-    ),
+    Suite("AG-UI resumes without loss or repeat", ("tests/api/test_agui.py", "tests/api/test_agui_door.py", "tests/e2e/test_agui.py")),
+    Suite("lessons: evaluated, promoted, removed, each team's own", LESSONS),
     Suite("tools over REST", ("tests/api/test_tools.py",)),
-    Suite("MCP: keys, scopes, pinned servers of others", ("tests/api/test_mcp.py", "tests/factory_infra/saas/tool_servers")),
+    Suite("MCP: keys, scopes, pinned servers of others", ("tests/api/test_mcp.py", "tests/e2e/test_tool_servers.py", TOOL_SERVERS)),
     Suite("an official mcp client does the demo", ("tests/e2e/test_mcp.py",)),
 )
 
