@@ -134,10 +134,22 @@ def edit(  # noqa: PLR0913  (each is an option of the command)
         steps: list[JsonValue] = [step.model_dump(mode="json") for step in plan.steps]
         if file is not None:
             steps = json.loads(file.read_text())
+        known_steps(steps, [*(change.partition(".")[0] for change in changes or []), *(drops or [])])
         edited = [changed(step, changes or []) for step in steps if isinstance(step, dict) and step.get("id") not in (drops or [])]
         row = client.put(f"/v1/plans/{plan_id}", {"digest": digest, "steps": list(edited), "reason": reason})
-    print_plan(out, Plan.model_validate(row["document"]))
-    out.print(f"revision {plan.revision + 1} of plan {plan_id} needs an approval: lineshaft plans approve {plan_id}")
+    revision = Plan.model_validate(row["document"])
+    print_plan(out, revision)
+    out.print(f"revision {revision.revision} of plan {plan_id} needs an approval: lineshaft plans approve {plan_id}")
+
+
+def known_steps(steps: list[JsonValue], names: list[str]) -> None:
+    """Raise InvalidInput where a name is no step's: a slip of the pen would change nothing, unseen."""
+    known = [str(step.get("id")) for step in steps if isinstance(step, dict)]
+    for name in names:
+        if name not in known:
+            raise InvalidInput(
+                f"The plan has no step '{name}'.", remedy=f"Name one of: {', '.join(known)}. Write --set STEP.ARGUMENT=VALUE."
+            )
 
 
 def changed(step: dict[str, JsonValue], changes: list[str]) -> dict[str, JsonValue]:
