@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError
 
 from factory_infra.errors import Conflict, EffectsStopped, InvalidInput
 from tests.workflows.line import ANN, BOB, STRANGER, JsonObject, Line, plan, revised, step, until
-from tools.plan import Bounds, Plan, PlanState, Step, Verdict
+from tools.plan import Bounds, Plan, PlanState, Verdict
 from workflows.definitions.holding import Holding
 from workflows.definitions.plan import PlanWorkflow
 from workflows.definitions.undo import UndoWorkflow
@@ -468,23 +468,3 @@ class TestEscalation:
         await until(lambda: "plan.paused" in line.script.events())
         await handle.signal(UndoWorkflow.effects_started)
         assert (await handle.result()).state is PlanState.UNDONE
-
-
-class TestProblem:
-    @pytest.mark.parametrize(
-        ("steps", "said"),
-        [
-            ((step("a"), step("a")), "alike"),
-            ((step("a", "z"),), "not there: z"),
-            ((step("a", arguments={"x": {"from_step": "z", "field": "f"}}),), "not there: z"),
-            ((step("a", "a"),), "wait for each other"),
-            ((step("a", "b"), step("b", "a")), "wait for each other"),
-            ((step("a", arguments={"x": {"from_step": "b", "field": "f"}}), step("b", "a")), "wait for each other"),
-        ],
-    )
-    def test_what_cannot_run_is_said(self, steps: tuple[Step, ...], said: str) -> None:
-        assert said in plan(*steps).problem()
-
-    def test_what_can_run_is_not(self) -> None:
-        assert abc().problem() == ""
-        assert plan().problem() == ""
