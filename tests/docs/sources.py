@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.docs.documents import ROOT
 
 WRITERS = {"emit", "write"}
-REFUSALS = {"_refusal", "failure"}
+REFUSALS = {"_refusal", "failure", "refusal"}
 """Functions whose first argument is a code."""
 LAYERS = ("agents", "api", "cli", "evals", "factory_infra", "tools", "workflows")
 
