@@ -8,7 +8,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.definitions.job import JobWorkflow
     from workflows.definitions.plan import PlanWorkflow
     from workflows.definitions.thread import ThreadWorkflow
-    from workflows.messages import JobOutcome, PlanMove, PlanOutcome, StepCall, ThreadInput
+    from workflows.definitions.undo import UndoWorkflow
+    from workflows.messages import JobOutcome, PlanMove, PlanOutcome, StepCall, ThreadInput, UndoInput
 
 
 @workflow.defn(name="plan")
@@ -42,3 +43,14 @@ class AlteredThread(ThreadWorkflow):
         """An event too many."""
         await self._events.write("message.assistant", {"text": "Welcome."})
         await super().run(start)
+
+
+@workflow.defn(name="undo")
+class AlteredUndo(UndoWorkflow):
+    """Keeps the plan before it undoes it."""
+
+    @workflow.run
+    async def run(self, asked: UndoInput) -> PlanOutcome:
+        """One activity too many."""
+        await call("save_plan", asked.plan.model_dump(mode="json"))
+        return await super().run(asked)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from temporalio.client import Client
 
-from tests.workflows.line import ANN, Line, Script, plan, step, time_skipping, until, working
-from tools.plan import Effect, Plan
+from factory_infra.errors import EffectsStopped, InvalidInput
+from tests.workflows.line import ANN, BOB, Line, Script, plan, step, time_skipping, until, working
+from tools.plan import Effect, Plan, PlanState, Verdict
 from tools.ports import JsonObject, Ports
 from workflows import graphs
 from workflows.definitions.plan import PlanWorkflow
@@ -23,6 +24,14 @@ FOLDER = Path(__file__).with_name("histories")
 QUEUE = "replay"
 THREAD = "thread-replay"
 PLAN = "plan-replay-1"
+RECORDED = {
+    "thread": THREAD,
+    "plan": PLAN,
+    "plan-gated": "plan-replay-2",
+    "plan-edited": "plan-replay-3",
+    "undo": "plan-replay-2-undo",
+    "job": f"{PLAN}-train",
+}
 
 
 def first_job() -> Plan:
@@ -63,7 +72,38 @@ async def play(client: Client) -> None:
         await until(lambda: script.events().count("message.assistant") == 2)
         failing = plan(*first_job().steps, id="plan-replay-2", thread_id=THREAD)
         script.on("run_step", "gate", {"passed": False, "value": 0.9, "threshold": 0.95})
-        await line.approved(failing)
+        outcome = await line.approved(failing)
+        await (await line.undo(failing, outcome)).result()
+        await held_and_edited(line)
+
+
+async def held_and_edited(line: Line) -> None:
+    """Play a plan that two people approve, that is held, edited, approved again, stopped by the switch, and undone where it failed."""
+    begun, free = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: JsonObject) -> JsonObject:
+        begun.set()
+        await asyncio.wait_for(free.wait(), 20)
+        return {}
+
+    two = Verdict(decision="approve", approvals=2)
+    made = plan(step("a"), step("b", "a"), id="plan-replay-3", thread_id=THREAD, verdict=two)
+    line.script.on("judge_plan", "", {"verdict": two.model_dump(mode="json")})
+    line.script.on("run_step", "a", wait)
+    line.script.on("run_step", "c", EffectsStopped("Every effect is stopped."), InvalidInput("No."))
+    handle = await line.start(made)
+    for who in (ANN, BOB):
+        await line.decide(made, who=who)
+    await asyncio.wait_for(begun.wait(), 20)
+    await line.pause(made)
+    told = await line.edit(made, step("a"), step("c", "a"))
+    free.set()
+    for who in (ANN, BOB):
+        await line.decide(made, who=who, digest=told.digest)
+    await until(lambda: line.script.events().count("plan.paused") == 2)
+    await line.stands(made, PlanState.PAUSED)
+    await line.effects_started(made)
+    await handle.result()
 
 
 async def write() -> None:
@@ -72,7 +112,7 @@ async def write() -> None:
     FOLDER.mkdir(exist_ok=True)
     async with time_skipping() as client:
         await play(client)
-        for name, workflow in (("thread", THREAD), ("plan", PLAN), ("plan-gated", "plan-replay-2"), ("job", f"{PLAN}-train")):
+        for name, workflow in RECORDED.items():
             history = await client.get_workflow_handle(workflow).fetch_history()
             kept = re.sub(r'"identity": "[^"]*"', '"identity": "worker"', json.dumps(history.to_json_dict()))
             (FOLDER / f"{name}.json").write_text(kept + "\n")

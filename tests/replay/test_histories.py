@@ -11,14 +11,14 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from tests.replay.altered import AlteredJob, AlteredPlan, AlteredThread
+from tests.replay.altered import AlteredJob, AlteredPlan, AlteredThread, AlteredUndo
 from tests.replay.recording import FOLDER, propose
 from tests.workflows.line import WORKFLOWS
 from workflows import graphs
 from workflows.sandbox import sandbox
 
 STORED = sorted(FOLDER.glob("*.json"))
-ALTERED = {"thread": AlteredThread, "plan": AlteredPlan, "job": AlteredJob}
+ALTERED = {"thread": AlteredThread, "plan": AlteredPlan, "job": AlteredJob, "undo": AlteredUndo}
 
 
 def read(path: Path) -> WorkflowHistory:
