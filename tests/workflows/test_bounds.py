@@ -5,9 +5,10 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from temporalio.client import WorkflowHandle
+import pytest_asyncio
+from temporalio.client import Client, WorkflowHandle
 
-from tests.workflows.line import ANN, JsonObject, Line, until
+from tests.workflows.line import ANN, JsonObject, Line, time_skipping, until
 from tools.plan import Bounds
 from tools.ports import Ports
 from workflows import graphs
@@ -36,6 +37,13 @@ async def runaway(ports: Ports, turn: JsonObject) -> JsonObject:
                     raise
     await ports.emit("message.assistant", {"text": f"{text}!"})
     return {"memory": {"last": text}}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def client() -> AsyncIterator[Client]:
+    """A server of its own: after an activity that was cancelled in its middle, the clock of a server jumps no more."""
+    async with time_skipping() as connected:
+        yield connected
 
 
 @pytest.fixture(autouse=True)
