@@ -80,7 +80,11 @@ class TestTest:
 
     async def test_a_kept_plan_that_cannot_be_read(self, doors: Doors) -> None:
         await furnish(doors.factory)
-        status, told = await self.ask(doors, {"plan_id": "plan-language"}, "admin")
+        records = doors.factory.records
+        kept = await records.plan("plan-language", None)
+        assert (await self.ask(doors, {"plan_id": kept.id}, "admin"))[0] == 200
+        await records.save_plan(kept.model_copy(update={"document": {"id": kept.id}}))
+        status, told = await self.ask(doors, {"plan_id": kept.id}, "admin")
         assert (status, told["code"]) == (422, "invalid_plan")
 
 
