@@ -10,7 +10,8 @@ LineshaftError                 code, retryable, reason, remedy
 │   ├── EffectsStopped         an administrator stopped every effect              HTTP 409
 │   └── BoundReached           a run went as far as it may                        HTTP 409
 ├── QuotaExceeded              a hard limit of the tenant                         HTTP 429
-│   └── BudgetExceeded         the same in money                                  HTTP 402
+│   ├── BudgetExceeded         the same in money                                  HTTP 402
+│   └── RateLimited            too much in this window: it will do later          HTTP 429, retryable
 ├── CapacityExceeded           more than the pool has or has free                 HTTP 409
 ├── EffectFailed               the factory was asked and could not                HTTP 502
 │   ├── JobFailed              a job ended without success                        HTTP 502
@@ -115,6 +116,17 @@ class BudgetExceeded(QuotaExceeded):
     http_status = 402
 
 
+class RateLimited(QuotaExceeded):
+    """A limit of a window is reached; the same request succeeds once the window has passed."""
+
+    code = "rate_limited"
+    retryable = True
+
+    def __init__(self, reason: str, *, remedy: str = "", code: str | None = None, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(reason, remedy=remedy, code=code)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class CapacityExceeded(LineshaftError):
     """The pool does not have, or does not have free, what was asked for."""
 
@@ -149,8 +161,12 @@ class StorageFull(LineshaftError):
 
 
 class Unavailable(LineshaftError):
-    """A part does not answer now; the same request may succeed later."""
+    """A part does not answer now; the same request may succeed later, after `retry_after_seconds` where the part said so."""
 
     code = "unavailable"
     http_status = 503
     retryable = True
+
+    def __init__(self, reason: str, *, remedy: str = "", code: str | None = None, retry_after_seconds: float | None = None) -> None:
+        super().__init__(reason, remedy=remedy, code=code)
+        self.retry_after_seconds = retry_after_seconds

@@ -31,8 +31,17 @@ class Settings(BaseSettings):
     api_port: int = 8400
     api_url: str | None = Field(default=None, description="Where clients find the API; set by the stack.")
     api_key: SecretStr | None = Field(default=None, description="The key that the command line uses instead of the admin key's file.")
+    transcript_key: SecretStr | None = Field(
+        default=None, description="What kept prompts and answers are sealed with, in place of secrets/transcripts.key; shared by all hosts."
+    )
+    key_pepper: SecretStr | None = Field(default=None, description="In place of secrets/keys.pepper: the same on every host of a database.")
     api_body_bytes_max: int = 1_000_000
     message_characters_max: int = 8_000
+
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = 8405
+    gateway_workers: int = Field(default=1, ge=1, le=64, description="Processes that answer calls of models.")
+    gateway_body_bytes_max: int = 10_000_000
 
     model: str = Field(
         default="embedded:qwen2.5-coder-0.5b",
@@ -52,6 +61,7 @@ class Settings(BaseSettings):
     lessons_promotion: Literal["auto", "ask"] = Field(default="auto", description="ask: a person confirms what an evaluation promotes.")
     price_book: Path | None = Field(default=None, description="A price book in place of the one that ships.")
     policy: Path | None = Field(default=None, description="A policy in place of policy.yaml in the home, or of the one that ships.")
+    gateway: Path | None = Field(default=None, description="A gateway file in place of gateway.yaml in the home.")
 
     worker_max_cached_workflows: int = 500
     idempotency_keys: bool = Field(
@@ -68,6 +78,11 @@ class Settings(BaseSettings):
     def run_dir(self) -> Path:
         """Folder of what is true only while the stack runs: the lock, `stack.json`, and the parts' logs."""
         return self.home / "run"
+
+    @property
+    def journals_dir(self) -> Path:
+        """What processes that meter calls have promised and not yet posted: one file a process, on the host's own disk."""
+        return self.home / "journals"
 
     @property
     def jobs_dir(self) -> Path:

@@ -114,7 +114,7 @@ class UsageReport(Result):
 
 
 async def usage(context: ToolContext, arguments: UsageArguments) -> UsageReport:
-    """Tell what the team spent over the last days, by day, by agent or by model, and when its budget ends at that pace."""
+    """Tell what the team spent over the last days, by day, agent, model, project or key, and when its budget ends at that pace."""
     metering, now = context.factory.metering, utcnow()
     since = now - timedelta(days=arguments.days)
     lines = await metering.usage(context.tenant, since, arguments.by)

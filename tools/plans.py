@@ -194,9 +194,14 @@ async def read_books(context: ToolContext, record: PlanRecord) -> Books:
         leases=[lease for lease in await factory.leases.list(record.tenant, active=False, limit=PAGE) if lease.plan_id == record.id],
         jobs=await jobs_of(context, plan),
         open_reservations=sorted({entry.reservation for entry in entries if entry.action == "reserve"} - settled),
-        spent=sum((entry.amount for entry in entries if entry.account == "spent" and entry.unit != "tokens"), Decimal(0)),
+        spent=sum((spent_by(entry) for entry in entries if entry.unit != "tokens"), Decimal(0)),
         currency=factory.metering.prices.currency,
     )
+
+
+def spent_by(entry: Entry) -> Decimal:
+    """What an entry adds to what was spent; a correction may take something back."""
+    return entry.amount * ((entry.credit == "spent") - (entry.debit == "spent"))
 
 
 async def postings(context: ToolContext, plan_id: str) -> list[Entry]:

@@ -127,7 +127,7 @@ def count_tenant(client: ApiClient, tenant: str, asked: Sequence[Asked], left: L
     leases = pages(client, "/v1/leases", tenant=tenant, active=False)
     left.leases += len(leases)
     entries = pages(client, "/v1/ledger", tenant=tenant)
-    spent = Counter(str(each["reservation"]) for each in entries if each["account"] == "spent" and each["unit"] == "slot_seconds")
+    spent = Counter(str(each["reservation"]) for each in entries if each["action"] == "settle" and each["unit"] == "slot_seconds")
     for lease in leases:
         times = spent[f"lease/{lease['id']}"]
         if times != 1 or lease["state"] == "active":

@@ -56,7 +56,7 @@ class History:
         """Return what the ledger has of a team's calls of the model since a moment."""
         tokens = func.coalesce(func.sum(EntryRow.quantity + EntryRow.quantity_out), 0)
         query = select(func.count(), tokens).where(
-            EntryRow.tenant == tenant, EntryRow.at >= since, EntryRow.unit == "tokens", EntryRow.account == "spent"
+            EntryRow.tenant == tenant, EntryRow.at >= since, EntryRow.unit == "tokens", EntryRow.action == "settle"
         )
         async with self._database.transaction() as session:
             calls, used = (await session.execute(query)).one()

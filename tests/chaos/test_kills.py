@@ -54,7 +54,7 @@ def counted(client: ApiClient, plan_id: str, thread_id: str, state: object) -> C
     versions = client.get_list("/v1/registry/versions", tenant="vision")
     jobs = [job for job in client.get_list("/v1/jobs", tenant="vision") if "train" in str(job["name"])]
     entries = client.get_list("/v1/ledger", tenant="vision", plan_id=plan_id)
-    charged = [entry for entry in entries if entry["account"] == "spent" and entry["unit"] == "slot_seconds"]
+    charged = [entry for entry in entries if entry["action"] == "settle" and entry["unit"] == "slot_seconds"]
     strays = client.get_object("/v1/reconciliation")
     events = client.get_list(f"/v1/threads/{thread_id}/events")
     return Count(

@@ -1,23 +1,45 @@
 """The ledger: reserve before, settle after, exactly once each."""
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, Date, case, cast, func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
 from factory_infra.database import Database, utcnow
-from factory_infra.errors import BudgetExceeded, NotFound
+from factory_infra.errors import BudgetExceeded, InvalidInput, NotFound
 from factory_infra.iaas.leases.models import Lease
 from factory_infra.iaas.leases.service import Leases
+from factory_infra.notices import tell
 from factory_infra.paas.tenants.tables import TenantRow
-from factory_infra.saas.metering.models import Attribution, Breakdown, Charge, Cost, CostLine, Entry, Reconciliation, UsageLine
-from factory_infra.saas.metering.prices import PriceBook
+from factory_infra.saas.metering import draws, reading
+from factory_infra.saas.metering.models import (
+    Attribution,
+    Breakdown,
+    Charge,
+    Cost,
+    CostLine,
+    Entry,
+    EntryFilter,
+    Outcome,
+    Reconciliation,
+    UsageLine,
+)
+from factory_infra.saas.metering.posting import Reservation, correcting, post, reserving, settling
+from factory_infra.saas.metering.prices import SMALLEST, PriceBook
+from factory_infra.saas.metering.siblings import ANSWER_SECONDS_MAX, CHANNEL
 from factory_infra.saas.metering.tables import EntryRow
+from factory_infra.saas.metering.uses import BUDGET_PREFIX, EPOCH, add, budget_limit, take, used
 
 LEASE_PREFIX = "lease/"
+PAGE_MAX = 500
+ASKER = "ledger"
+"""Who asks processes to give back; it is none of them."""
+TRIES = 10
+EVERY = EntryFilter()
 
 
 class Metering:
@@ -31,124 +53,148 @@ class Metering:
     async def reserve(self, name: str, charge: Charge, whose: Attribution) -> Decimal:
         """Set money aside for the worst case and return it; the same name again changes nothing.
 
-        Raises BudgetExceeded when spent and reserved money would pass the team's budget: one lock per team makes it hard.
+        Raises BudgetExceeded when spent and reserved money would pass the team's budget: one statement takes it, or does not. Before it
+        is refused, processes that have drawn money to hand out are asked to give back what they do not need.
         """
-        amount = self.prices.price(charge)
-        async with self._database.transaction(lock=f"budget/{whose.tenant}") as session:
-            known = await self._posting(session, name, "reserve")
+        prices = self.prices.now
+        held = Reservation(name=name, amount=prices.price(charge), whose=whose, price_version=prices.version)
+        try:
+            return await self._reserve(held, charge)
+        except BudgetExceeded as error:
+            return await self._reserve_of_returned(held, charge, error)
+
+    async def _reserve_of_returned(self, held: Reservation, charge: Charge, error: BudgetExceeded) -> Decimal:
+        limit_id = BUDGET_PREFIX + held.whose.tenant
+        async with self._database.transaction() as session:
+            if not await draws.others(session, ASKER, (limit_id, 0)):
+                raise error
+            await tell(session, CHANNEL, f"ask {ASKER} {limit_id}")
+        for _ in range(TRIES):
+            await asyncio.sleep(ANSWER_SECONDS_MAX / TRIES)
+            with contextlib.suppress(BudgetExceeded):
+                return await self._reserve(held, charge)
+        raise error
+
+    async def _reserve(self, held: Reservation, charge: Charge) -> Decimal:
+        name, whose = held.name, held.whose
+        async with self._database.transaction(lock=f"reservation/{name}") as session:
+            known = (await self._postings(session, name)).get("reserve")
             if known is not None:
                 return known.amount
-            row = await session.get(TenantRow, whose.tenant)
-            if row is None:
+            budget = await session.scalar(select(TenantRow.budget).where(TenantRow.name == whose.tenant))
+            if budget is None:
                 raise NotFound(f"There is no team '{whose.tenant}'.", code="team_unknown")
-            used = await self._sum(session, whose.tenant)
-            if used + amount > row.budget:
+            limit = budget_limit(whose.tenant, budget)
+            if not await take(session, limit, EPOCH, held.amount):
+                left = budget - await used(session, limit.id, EPOCH)
                 raise BudgetExceeded(
-                    f"Team {whose.tenant} has {row.budget - used:.4f} {self.prices.currency} left and {amount:.4f} would be reserved.",
+                    f"Team {whose.tenant} has {left:.4f} {self.prices.currency} left and {held.amount:.4f} would be reserved.",
                     remedy="Have an administrator raise the budget, or ask for less.",
                 )
-            session.add(self._entry(name, "reserve", "reserved", amount, charge, whose))
-        return amount
+            await post(session, [reserving(held, charge, utcnow())])
+        return held.amount
 
-    async def settle(self, name: str, charge: Charge) -> Decimal:
-        """Charge what was used under a reservation and free the rest; the same name again changes nothing. Raises NotFound."""
+    async def settle(self, name: str, charge: Charge, outcome: Outcome = "done") -> Decimal:
+        """Charge what was used under a reservation and free the rest; the same name again changes nothing. Raises NotFound.
+
+        It costs what the version of the price book says by which it was reserved.
+        """
         async with self._database.transaction(lock=f"reservation/{name}") as session:
-            done = await self._posting(session, name, "settle", "spent")
-            if done is not None:
-                return done.amount
-            reserved = await self._posting(session, name, "reserve")
-            if reserved is None:
+            known = await self._postings(session, name)
+            if "settle" in known:
+                return known["settle"].amount + (known["surplus"].amount if "surplus" in known else Decimal(0))
+            if "reserve" not in known:
                 raise NotFound(f"Nothing is reserved under '{name}'.")
-            amount = self.prices.price(charge)
-            whose = Attribution(tenant=reserved.tenant, plan_id=reserved.plan_id, thread_id=reserved.thread_id, agent=reserved.agent)
-            session.add(self._entry(name, "settle", "reserved", -reserved.amount, charge, whose))
-            session.add(self._entry(name, "settle", "spent", amount, charge, whose))
+            held = reservation_of(known["reserve"])
+            amount = self.prices.named(held.price_version).price(charge)
+            await post(session, settling(held, charge, amount, utcnow(), outcome))
+            await add(session, BUDGET_PREFIX + held.whose.tenant, EPOCH, amount - held.amount)
         return amount
 
     async def release(self, name: str) -> None:
         """Free a reservation under which nothing was used; without one, or settled already, nothing happens."""
         async with self._database.transaction() as session:
-            reserved = await self._posting(session, name, "reserve")
+            reserved = (await self._postings(session, name)).get("reserve")
         if reserved is not None:
-            await self.settle(name, Charge(unit=reserved.unit, subject=reserved.subject, quantity=Decimal(0)))
+            await self.settle(name, nothing_of(reserved), "failed")
 
-    def _entry(self, name: str, action: str, account: str, amount: Decimal, charge: Charge, whose: Attribution) -> EntryRow:  # noqa: PLR0913
-        return EntryRow(
-            at=utcnow(),
-            reservation=name,
-            action=action,
-            account=account,
-            amount=amount,
-            price_version=self.prices.version,
-            **charge.model_dump(),
-            **whose.model_dump(),
-        )
+    async def correct(self, name: str, amount: Decimal, reason: str, by: str) -> Entry:
+        """Charge a positive amount under a settled reservation, or give a negative one back, as an entry of its own.
 
-    async def _posting(self, session: AsyncSession, name: str, action: str, account: str = "reserved") -> EntryRow | None:
-        query = select(EntryRow).where(EntryRow.reservation == name, EntryRow.action == action, EntryRow.account == account)
-        row: EntryRow | None = await session.scalar(query)
-        return row
+        Each call corrects once more. A budget does not hold it up; limits of single windows and keys are left as they are.
 
-    async def _sum(self, session: AsyncSession, tenant: str) -> Decimal:
-        total = await session.scalar(select(func.sum(EntryRow.amount)).where(EntryRow.tenant == tenant))
-        return total or Decimal(0)
+        Args:
+            name: the reservation.
+            amount: money, in the price book's currency.
+            reason: why; it stands on the entry with who did it.
+            by: the administrator.
+
+        Raises NotFound for what was never settled, InvalidInput without an amount or a reason, or when more would go back than was charged.
+        """
+        amount = amount.quantize(SMALLEST)
+        if not amount or not reason.strip():
+            raise InvalidInput("A correction has an amount other than zero, and a reason.", remedy="Give both.")
+        async with self._database.transaction(lock=f"reservation/{name}") as session:
+            known = await self._postings(session, name)
+            if "settle" not in known:
+                raise NotFound(f"Nothing is settled under '{name}'.")
+            charged = sum((signed(row) for row in known.values()), Decimal(0))
+            if charged + amount < 0:
+                raise InvalidInput(f"Only {charged:f} was charged under '{name}'.", remedy="Give back at most that.")
+            number = sum(action.startswith("correct/") for action in known) + 1
+            held = reservation_of(known["settle"])
+            await post(session, [correcting(held, nothing_of(known["settle"]), amount, utcnow(), (number, f"{by}: {reason}"))])
+            await add(session, BUDGET_PREFIX + held.whose.tenant, EPOCH, amount)
+            return reading.shown((await self._postings(session, name))[f"correct/{number}"])
+
+    async def _postings(self, session: AsyncSession, name: str) -> dict[str, EntryRow]:
+        """What is posted under a name, by action."""
+        return {row.action: row for row in await session.scalars(select(EntryRow).where(EntryRow.reservation == name))}
 
     async def cost(self, *, tenant: str | None = None, plan_id: str | None = None, thread_id: str | None = None) -> Cost:
-        """Tell what was spent and is reserved, by subject; no filter means everything."""
-        query = select(
-            EntryRow.account,
-            EntryRow.unit,
-            EntryRow.subject,
-            func.sum(EntryRow.quantity),
-            func.sum(EntryRow.quantity_out),
-            func.sum(EntryRow.amount),
-        ).group_by(EntryRow.account, EntryRow.unit, EntryRow.subject)
-        for column, value in ((EntryRow.tenant, tenant), (EntryRow.plan_id, plan_id), (EntryRow.thread_id, thread_id)):
-            query = query.where(column == value) if value is not None else query
+        """Tell what was spent and is reserved, by subject; no filter means everything.
+
+        For a whole team what is reserved is all that is set aside, what processes hold to hand out included.
+        """
+        if plan_id is None and thread_id is None:
+            return await self._cost_of_team(tenant)
         async with self._database.transaction() as session:
-            rows = (await session.execute(query)).all()
-        lines = [
-            CostLine(unit=unit, subject=subject, quantity=quantity, quantity_out=out, amount=amount)
-            for account, unit, subject, quantity, out, amount in rows
-            if account == "spent"
-        ]
-        return Cost(
-            currency=self.prices.currency,
-            spent=sum((line.amount for line in lines), Decimal(0)),
-            reserved=sum((amount for account, *_, amount in rows if account == "reserved"), Decimal(0)),
-            lines=lines,
-        )
+            rows = (await session.execute(reading.cost_of_entries(tenant, plan_id, thread_id))).all()
+        lines = [cost_line(*row[:5]) for row in rows if row[6]]
+        return self._cost(lines, sum((row[5] for row in rows), Decimal(0)))
+
+    async def _cost_of_team(self, tenant: str | None) -> Cost:
+        async with self._database.transaction() as session:
+            await reading.at_one_moment(session)
+            lines = [cost_line(*row) for row in await session.execute(reading.cost_by_subject(tenant))]
+            taken = Decimal(await session.scalar(reading.taken(tenant)) or 0)
+        return self._cost(lines, taken - sum((line.amount for line in lines), Decimal(0)))
+
+    def _cost(self, lines: list[CostLine], reserved: Decimal) -> Cost:
+        spent = sum((line.amount for line in lines), Decimal(0))
+        return Cost(currency=self.prices.currency, spent=spent, reserved=reserved, lines=lines)
 
     async def usage(self, tenant: str, since: datetime, by: Breakdown) -> list[UsageLine]:
-        """Tell what a team spent since a moment by day (oldest first), or by agent or model (dearest first). A slot's kind is no model."""
-        name = breakdown(by)
-        quantity = EntryRow.quantity + EntryRow.quantity_out
-        total = func.sum(EntryRow.amount)
-        slots = func.sum(case((EntryRow.unit == "slot_seconds", quantity), else_=Decimal(0)))
-        tokens = func.sum(case((EntryRow.unit == "tokens", quantity), else_=Decimal(0)))
-        query = select(name, total, slots, tokens).where(EntryRow.tenant == tenant, EntryRow.account == "spent", EntryRow.at >= since)
-        query = query.where(EntryRow.unit == "tokens") if by == "model" else query
-        query = query.group_by(name).order_by(name if by == "day" else total.desc(), name)
-        async with self._database.transaction() as session:
-            rows = (await session.execute(query)).all()
-        return [UsageLine(name=str(key), amount=amount, slot_seconds=used, tokens=spoken) for key, amount, used, spoken in rows]
+        """Tell what a team spent since a moment by day (oldest first), or by agent, model, project or key (dearest first).
 
-    async def entries(self, tenant: str | None = None, plan_id: str | None = None, limit: int = 100, offset: int = 0) -> Sequence[Entry]:
-        """Return postings, newest first."""
-        query = select(EntryRow).order_by(EntryRow.id.desc()).limit(min(limit, 500)).offset(offset)
-        query = query.where(EntryRow.tenant == tenant) if tenant is not None else query
-        query = query.where(EntryRow.plan_id == plan_id) if plan_id is not None else query
+        A slot's kind is no model.
+        """
         async with self._database.transaction() as session:
-            return [Entry.model_validate(row) for row in await session.scalars(query)]
+            rows = (await session.execute(reading.usage_since(tenant, since, by))).all()
+        return [UsageLine(name=str(key), amount=amount, slot_seconds=slots, tokens=tokens) for key, amount, slots, tokens in rows]
+
+    async def entries(
+        self, tenant: str | None = None, plan_id: str | None = None, limit: int = 100, offset: int = 0, only: EntryFilter = EVERY
+    ) -> Sequence[Entry]:
+        """Return entries, newest first: at most 500, and the next page is quickest asked for by `only.before`."""
+        query = reading.entries_of(tenant, plan_id, only).limit(min(limit, PAGE_MAX)).offset(offset)
+        async with self._database.transaction() as session:
+            return [reading.shown(row) for row in await session.scalars(query)]
 
     async def open_reservations(self, prefix: str = "") -> list[str]:
         """Return the names under which money is reserved and not yet settled."""
-        settled = select(EntryRow.reservation).where(EntryRow.action == "settle")
-        query = select(EntryRow.reservation).where(
-            EntryRow.action == "reserve", EntryRow.reservation.not_in(settled), EntryRow.reservation.startswith(prefix, autoescape=True)
-        )
         async with self._database.transaction() as session:
-            return list(await session.scalars(query.order_by(EntryRow.reservation)))
+            return list(await session.scalars(reading.open_ones(prefix)))
 
     async def reserve_lease(self, lease_id: str, slot_kind: str, slot_seconds: int, whose: Attribution) -> Decimal:
         """Reserve the whole term of a lease that is about to be asked for."""
@@ -175,8 +221,22 @@ class Metering:
         )
 
 
-def breakdown(by: Breakdown) -> ColumnElement[date] | InstrumentedAttribute[str]:
-    """The column that a breakdown goes by; a day is one of UTC."""
-    if by == "day":
-        return cast(func.timezone("UTC", EntryRow.at), Date)
-    return EntryRow.agent if by == "agent" else EntryRow.subject
+def reservation_of(row: EntryRow) -> Reservation:
+    """What an entry tells of the reservation that it belongs to."""
+    whose = Attribution(**{name: getattr(row, name) for name in Attribution.model_fields})
+    return Reservation(name=row.reservation, amount=row.amount, whose=whose, price_version=row.price_version, backend=row.backend)
+
+
+def nothing_of(row: EntryRow) -> Charge:
+    """A charge of none of what an entry is about."""
+    return Charge.model_validate({"unit": row.unit, "subject": row.subject, "quantity": 0})
+
+
+def signed(row: EntryRow) -> Decimal:
+    """What an entry adds to what was spent."""
+    return row.amount * ((row.credit == "spent") - (row.debit == "spent"))
+
+
+def cost_line(unit: str, subject: str, quantity: Decimal, quantity_out: Decimal, amount: Decimal) -> CostLine:
+    """One line of a cost."""
+    return CostLine(unit=unit, subject=subject, quantity=quantity, quantity_out=quantity_out, amount=amount)
