@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from factory_infra.factory import Factory, connect
 from factory_infra.foundation.accelerators.models import Pool, Slot
 from factory_infra.iaas.leases.service import Leases
+from factory_infra.paas.tenants.bootstrap import key_pepper
 from factory_infra.paas.tenants.service import Tenants
 from factory_infra.saas.metering.service import Metering
 from factory_infra.settings import Settings
@@ -36,6 +37,6 @@ def factory_with_slots(connected: Settings, slots: int) -> Factory:
         built,
         accelerators=pool,
         leases=leases,
-        tenants=Tenants(built.database, leases),
+        tenants=Tenants(built.database, leases, key_pepper(connected)),
         metering=Metering(built.database, built.metering.prices, leases),
     )

@@ -1,15 +1,20 @@
 """What a team, a role and a key are."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,40}$"
 
 PLATFORM = "platform"
 """The administrators' own team: what they ask without naming a team is charged to it. It is never planned for."""
+
+Scope = Literal["gateway", "manage"]
+"""What a key opens: the gateway's models, or the rest of the API."""
+SCOPES: frozenset[Scope] = frozenset({"gateway", "manage"})
 
 
 class Role(StrEnum):
@@ -26,6 +31,14 @@ class Role(StrEnum):
         return order.index(self) >= order.index(needed)
 
 
+class KeyState(StrEnum):
+    """Whether a key still opens anything."""
+
+    ACTIVE = "active"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+
+
 class Tenant(BaseModel):
     """A team: what it may use."""
 
@@ -33,6 +46,31 @@ class Tenant(BaseModel):
     budget: Decimal = Field(description="Money that may be spent and reserved in all, in the price book's currency.")
     quota_slots: int
     created_at: datetime
+
+
+class KeyTerms(BaseModel):
+    """What a key is bound to beside its role."""
+
+    model_config = ConfigDict(frozen=True)
+
+    project: str = Field(default="", description="The project that its use is charged to; empty for none.")
+    models: frozenset[str] | None = Field(default=None, description="The models that it may call; None for all of its team's.")
+    scopes: frozenset[Scope] = SCOPES
+
+
+EVERY_TERM = KeyTerms()
+
+
+class KeyFilter(BaseModel):
+    """Which keys of a list are wanted; None for all."""
+
+    model_config = ConfigDict(frozen=True)
+
+    project: str | None = None
+    state: KeyState | None = None
+
+
+EVERY_KEY = KeyFilter()
 
 
 class ApiKey(BaseModel):
@@ -44,9 +82,21 @@ class ApiKey(BaseModel):
     tenant: str | None
     name: str
     role: Role
+    project: str = ""
+    models: list[str] | None = Field(default=None, description="The models that it may call; null for all of its team's.")
+    scopes: list[Scope] = Field(default=sorted(SCOPES), description="gateway: may call models; manage: may use the rest of the API.")
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    old_until: datetime | None = Field(default=None, description="Until when the secret from before the last rotation is good as well.")
+
+    @computed_field  # type: ignore[prop-decorator]  # the plugin knows it only on plain functions
+    @property
+    def state(self) -> KeyState:
+        """Whether it still opens anything, now."""
+        if self.revoked_at is not None:
+            return KeyState.REVOKED
+        return KeyState.EXPIRED if self.expires_at is not None and self.expires_at <= datetime.now(UTC) else KeyState.ACTIVE
 
 
 class Principal(BaseModel):

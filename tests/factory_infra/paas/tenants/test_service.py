@@ -1,6 +1,7 @@
 """Teams and keys: names, limits, roles, and keys that are refused in the same words for every reason."""
 
 import asyncio
+import hashlib
 from datetime import timedelta
 from decimal import Decimal
 
@@ -8,13 +9,17 @@ import pytest
 from sqlalchemy import text
 
 from factory_infra.database import Database, utcnow
-from factory_infra.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+from factory_infra.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
 from factory_infra.foundation.accelerators.models import Pool
 from factory_infra.iaas.leases.service import Leases
-from factory_infra.paas.tenants.models import Role
+from factory_infra.paas.tenants.models import KeyFilter, KeyTerms, Role
+from factory_infra.paas.tenants.proof import digest_of
 from factory_infra.paas.tenants.service import Tenants
+from factory_infra.paas.tenants.tables import KeyRow
 
 pytestmark = pytest.mark.stack
+
+PEPPER = b"p" * 32
 
 
 class NoHardware:
@@ -27,7 +32,7 @@ class NoHardware:
 
 @pytest.fixture
 async def tenants(database: Database) -> Tenants:
-    service = Tenants(database, Leases(database, NoHardware()))
+    service = Tenants(database, Leases(database, NoHardware()), PEPPER)
     await service.create("vision", quota_slots=2, budget=Decimal(20))
     return service
 
@@ -129,6 +134,59 @@ class TestKeys:
     async def test_only_an_admin_key_belongs_to_no_team(self, tenants: Tenants, tenant: str | None, role: Role) -> None:
         with pytest.raises(InvalidInput):
             await tenants.issue_key(tenant, "k", role)
+
+    async def test_a_key_from_before_the_pepper_works_and_is_kept_anew_at_its_first_use(self, tenants: Tenants, database: Database) -> None:
+        issued, key = await tenants.issue_key("vision", "ann", Role.USER)
+        plain = hashlib.sha256(key[16:].encode()).hexdigest()
+
+        async def kept() -> str:
+            async with database.transaction() as session:
+                return (await session.get_one(KeyRow, issued.id)).digest
+
+        async with database.transaction() as session:
+            (await session.get_one(KeyRow, issued.id)).digest = plain
+        with pytest.raises(Unauthenticated):
+            await tenants.authenticate(key[:-1] + ("A" if key[-1] != "A" else "B"))
+        assert await kept() == plain
+        for _ in range(2):
+            assert (await tenants.authenticate(key)).name == "ann"
+            assert await kept() == digest_of(key[16:], PEPPER)
+
+    async def test_a_key_for_models_only_opens_nothing_here(self, tenants: Tenants) -> None:
+        issued, key = await tenants.issue_key("vision", "ann", Role.USER, None, KeyTerms(scopes=frozenset({"gateway"})))
+        for asked in (tenants.authenticate(key), tenants.principal_of(issued.id)):
+            with pytest.raises(Forbidden) as raised:
+                await asked
+            assert raised.value.error_code == "scope_missing"
+
+    async def test_the_list_is_paged_and_filtered(self, tenants: Tenants) -> None:
+        for number in range(4):
+            await tenants.issue_key("vision", f"k{number}", Role.USER, None, KeyTerms(project="reader" if number % 2 else ""))
+        everyone = await tenants.keys("vision")
+        await tenants.revoke_key(everyone[0].id)
+        await tenants.issue_key("vision", "old", Role.USER, utcnow() - timedelta(seconds=1))
+
+        async def names(limit: int = 100, offset: int = 0, **wanted: object) -> list[str]:
+            return [each.name for each in await tenants.keys("vision", KeyFilter.model_validate(wanted), limit, offset)]
+
+        assert await names(limit=2, offset=1) == ["k1", "k2"]
+        assert await names(project="reader") == ["k1", "k3"]
+        assert await names(state="active") == ["k1", "k2", "k3"]
+        assert await names(state="revoked") == ["k0"]
+        assert await names(state="expired") == ["old"]
+
+    async def test_a_project_and_an_overlap_that_cannot_be(self, tenants: Tenants) -> None:
+        issued, _ = await tenants.issue_key("vision", "ann", Role.USER)
+        for asked, code in (
+            (tenants.issue_key("vision", "k", Role.USER, None, KeyTerms(project="a:b")), "project_invalid"),
+            (tenants.rotate_key(issued.id, -1), "overlap_invalid"),
+            (tenants.rotate_key(issued.id, 31 * 86400), "overlap_invalid"),
+        ):
+            with pytest.raises(InvalidInput) as raised:
+                await asked
+            assert raised.value.error_code == code
+        with pytest.raises(NotFound):
+            await tenants.rotate_key("absent", 0)
 
     async def test_a_teams_list_has_no_other_teams_keys(self, tenants: Tenants) -> None:
         await tenants.create("language", quota_slots=0, budget=Decimal(1))
