@@ -13,17 +13,21 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
-from factory_infra.errors import EffectFailed, InvalidInput, LineshaftError, Unavailable
+from factory_infra.errors import EffectFailed, InvalidInput, LineshaftError, NotFound, Unavailable
+from factory_infra.saas.metering.models import Usage
 from factory_infra.saas.models import minilm
+from factory_infra.saas.models.backends.counts import tokens_of_prompt, usage_told
 from factory_infra.saas.models.llama import Llama
 from factory_infra.saas.models.minilm import MiniLM
 from factory_infra.saas.models.server_guard import Guard, problem
+from factory_infra.saas.models.server_usage import StreamCounter, UsageBook
 
 TEXTS_MAX = 256
 TOKENS_MAX = 2048
 
 Text = Annotated[str, StringConstraints(max_length=20_000)]
 WATCH_SECONDS = 0.5
+CALL_ID = "x-request-id"
 
 
 @dataclass
@@ -90,8 +94,10 @@ def build_app(key: str, embedder: MiniLM, chat: Chat | ChatOff) -> FastAPI:
     app.add_middleware(Guard, key=key)
     _add_errors(app)
     _add_health(app, chat)
-    _add_embeddings(app, embedder)
-    _add_chat(app, chat)
+    book = UsageBook()
+    _add_embeddings(app, embedder, book)
+    _add_chat(app, chat, book)
+    _add_usage(app, book)
     return app
 
 
@@ -121,33 +127,75 @@ def _add_health(app: FastAPI, chat: Chat | ChatOff) -> None:
         return {"object": "list", "data": [{"id": name, "object": "model", "created": 0, "owned_by": "lineshaft"} for name in names]}
 
 
-def _add_embeddings(app: FastAPI, embedder: MiniLM) -> None:
+def _add_embeddings(app: FastAPI, embedder: MiniLM, book: UsageBook) -> None:
     # One thread: the model takes one batch at a time anyway, and every further thread would keep memory of its own.
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embeddings")
 
     @app.post("/v1/embeddings")
-    async def embeddings(request: EmbeddingsRequest) -> JSONResponse:
+    async def embeddings(request: EmbeddingsRequest, connection: Request) -> JSONResponse:
         texts = [request.input] if isinstance(request.input, str) else request.input
         embedded = await asyncio.get_running_loop().run_in_executor(executor, embedder.embed, texts)
+        book.remember(connection.headers.get(CALL_ID), Usage(tokens_in=embedded.tokens), final=True)
         data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(embedded.vectors.tolist())]
         usage = {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens}
         return JSONResponse({"object": "list", "model": minilm.NAME, "data": data, "usage": usage})
 
 
-def _add_chat(app: FastAPI, chat: Chat | ChatOff) -> None:
+def _add_usage(app: FastAPI, book: UsageBook) -> None:
+    @app.get("/v1/usage/{call_id:path}")
+    async def usage(call_id: str) -> dict[str, JsonValue]:
+        told = book.tell(call_id)
+        if told is None:
+            raise NotFound("This server does not know that call, or not any more.", code="call_unknown")
+        return told
+
+
+def _add_chat(app: FastAPI, chat: Chat | ChatOff, book: UsageBook) -> None:
     @app.post("/v1/chat/completions", response_model=None)
     async def completions(request: ChatRequest, connection: Request) -> Response:
         if isinstance(chat, ChatOff):
             raise Unavailable(chat.reason, remedy=chat.remedy, code=chat.code)
-        body = request.model_dump(exclude_none=True) | {"cache_prompt": True, "model": chat.name}
-        upstream = chat.client.build_request("POST", "/v1/chat/completions", json=body)
+        # Until the engine tells what it counts, the prompt is what the call has used.
+        counted = Counted(book, connection.headers.get(CALL_ID), Usage(tokens_in=tokens_of_prompt(request.model_dump()), estimated=True))
+        counted.note(counted.at_least, final=False)
         try:
-            response = await _while_connected(connection, chat.client.send(upstream, stream=True))
-        except httpx.TimeoutException as error:
-            raise Unavailable(f"{chat.name} did not answer in time.", remedy="Ask again, or for less.", code="model_timeout") from error
-        except httpx.TransportError as error:
-            raise EffectFailed(f"The engine of {chat.name} broke off: {error}", remedy="Ask again.", code="model_failed") from error
-        return await _passed_on(chat, response, stream=request.stream)
+            response = await _asked(chat, request, connection)
+        except LineshaftError:
+            counted.note(counted.at_least, final=True)
+            raise
+        if request.stream and response.status_code == httpx.codes.OK:
+            told = bool((request.stream_options or {}).get("continuous_usage_stats"))
+            counter = StreamCounter(chat.name, counted.at_least.tokens_in, told_to_caller=told)
+            chunks = _chunks(response, counter, counted)
+            return StreamingResponse(chunks, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return await _passed_on(chat, response, counted)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Where the usage of one call is noted."""
+
+    book: UsageBook
+    call_id: str | None
+    at_least: Usage
+
+    def note(self, usage: Usage, *, final: bool) -> None:
+        """Note what the call used so far, or in all."""
+        self.book.remember(self.call_id, usage, final=final)
+
+
+async def _asked(chat: Chat, request: ChatRequest, connection: Request) -> httpx.Response:
+    """The engine's answer, as soon as it begins."""
+    body = request.model_dump(exclude_none=True) | {"cache_prompt": True, "model": chat.name}
+    if request.stream:
+        body["timings_per_token"] = True
+    upstream = chat.client.build_request("POST", "/v1/chat/completions", json=body)
+    try:
+        return await _while_connected(connection, chat.client.send(upstream, stream=True))
+    except httpx.TimeoutException as error:
+        raise Unavailable(f"{chat.name} did not answer in time.", remedy="Ask again, or for less.", code="model_timeout") from error
+    except httpx.TransportError as error:
+        raise EffectFailed(f"The engine of {chat.name} broke off: {error}", remedy="Ask again.", code="model_failed") from error
 
 
 async def _while_connected(connection: Request, sending: Coroutine[None, None, httpx.Response]) -> httpx.Response:
@@ -165,24 +213,30 @@ async def _while_connected(connection: Request, sending: Coroutine[None, None, h
         task.cancel()
 
 
-async def _passed_on(chat: Chat, response: httpx.Response, *, stream: bool) -> Response:
-    """Hand the engine's answer on: chunk by chunk, or whole under the model's public name."""
-    if stream and response.status_code == httpx.codes.OK:
-        return StreamingResponse(_chunks(response), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+async def _passed_on(chat: Chat, response: httpx.Response, counted: Counted) -> Response:
+    """Hand the engine's whole answer on under the model's public name, or its refusal."""
     try:
         await response.aread()
     finally:
         await response.aclose()
     if response.status_code != httpx.codes.OK:
+        counted.note(Usage(), final=True)
         message = response.json().get("error", {}).get("message", f"HTTP {response.status_code}")
         refused = EffectFailed if response.is_server_error else InvalidInput
         raise refused(f"{chat.name} refuses: {message}", remedy="Send a shorter prompt or a simpler constraint.", code="model_call_refused")
-    return JSONResponse(response.json() | {"model": chat.name})
+    body = response.json()
+    counted.note(usage_told(body.get("usage")) or counted.at_least, final=True)
+    return JSONResponse(body | {"model": chat.name})
 
 
-async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+async def _chunks(response: httpx.Response, counter: StreamCounter, counted: Counted) -> AsyncIterator[bytes]:
+    """Hand the stream on, counted. However it ends, what was said until then is remembered: the engine stops with it."""
     try:
-        async for chunk in response.aiter_bytes():
-            yield chunk
+        async for data in response.aiter_bytes():
+            passed_on = counter.take(data)
+            counted.note(counter.usage, final=False)
+            if passed_on:
+                yield passed_on
     finally:
+        counted.note(counter.usage, final=True)
         await response.aclose()

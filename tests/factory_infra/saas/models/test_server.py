@@ -1,5 +1,6 @@
 """The model server as a process: its wall, its embeddings, its answers without and with weights."""
 
+import asyncio
 import os
 import secrets
 import signal
@@ -16,6 +17,9 @@ import pytest
 from pydantic import SecretStr
 
 from factory_infra.errors import EffectFailed, InvalidInput, Unavailable
+from factory_infra.saas.models.backends.embedded import EmbeddedBackend
+from factory_infra.saas.models.backends.spec import EmbeddedSpec
+from factory_infra.saas.models.calls import Call, JsonObject
 from factory_infra.saas.models.models import ChatCall, ChatMessage
 from factory_infra.saas.models.providers.embedded import Embedded
 from factory_infra.saas.models.server import bind_address
@@ -172,3 +176,21 @@ class TestWithWeights:
             response = await client.post("/v1/chat/completions", json=body)
         assert response.headers["content-type"].startswith("text/event-stream")
         assert response.text.rstrip().endswith("data: [DONE]")
+
+    async def test_remembers_to_the_token_what_was_asked_streamed_and_cut_off(self, server: Settings) -> None:
+        backend = EmbeddedBackend(EmbeddedSpec(kind="embedded"), server, None)
+        body: JsonObject = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4}
+        answer = await backend.complete(Call("whole/1", "chat", DEFAULT, body, 120))
+        assert await backend.usage_of("whole/1") == answer.usage
+        pieces = [piece async for piece in backend.stream(Call("stream/1", "chat", DEFAULT, body, 120))]
+        assert all(piece.usage and not piece.usage.estimated for piece in pieces)
+        assert await backend.usage_of("stream/1") == pieces[-1].usage
+        stream = backend.stream(Call("cut/1", "chat", DEFAULT, body | {"max_tokens": 400}, 120))
+        cut = await anext(stream)
+        await stream.aclose()
+        async with asyncio.timeout(30):
+            while (usage := await backend.usage_of("cut/1")) is None:  # noqa: ASYNC110 - another process ends it
+                await asyncio.sleep(0.02)
+        assert not usage.estimated
+        assert cut.tokens_out <= usage.tokens_out < 400
+        await backend.close()
