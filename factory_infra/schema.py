@@ -10,9 +10,10 @@ from factory_infra.records import control_tables as control
 from factory_infra.records import lesson_tables as lessons
 from factory_infra.records import tables as records
 from factory_infra.saas.metering import tables as metering
+from factory_infra.saas.models.transcripts import tables as transcripts
 from factory_infra.saas.tool_servers import tables as tool_servers
 
-NOUNS = (catalog, control, deployments, leases, lessons, metering, records, registry, tenants, tool_servers)
+NOUNS = (catalog, control, deployments, leases, lessons, metering, records, registry, tenants, tool_servers, transcripts)
 """Modules that declare tables; importing them is what registers them."""
 
 METADATA = Base.metadata
