@@ -72,9 +72,8 @@ def check_ports(settings: Settings) -> Finding:
     running = running_state(settings)
     if running is not None:
         return Finding(name="ports", level="ok", found=f"in use by the running stack (process {running.pid})")
-    busy = [
-        f"{name} {port}" for name, port in [*StackSettings().model_dump().items(), ("api_port", settings.api_port)] if not is_free(port)
-    ]
+    own = [("api_port", settings.api_port), ("gateway_port", settings.gateway_port)]
+    busy = [f"{name} {port}" for name, port in [*StackSettings().model_dump().items(), *own] if not is_free(port)]
     if not busy:
         return Finding(name="ports", level="ok", found="all free")
     remedy = "Nothing to do: free ones are taken instead; LINESHAFT_…_PORT chooses others."

@@ -20,11 +20,12 @@ class Ports:
     models: int
     postgres: int
     api: int
+    gateway: int
 
 
 def choose_ports(settings: Settings, wanted: StackSettings, emit: OnEvent) -> Ports:
     """Take each wanted port, or a free one instead where it is busy, and say so. Parts that run elsewhere get 0."""
-    avoid = {settings.api_port, *wanted.model_dump().values()}
+    avoid = {settings.api_port, settings.gateway_port, *wanted.model_dump().values()}
     taken: set[int] = set()
 
     def pick(name: str, port: int, external: object = None, host: str = "127.0.0.1") -> int:
@@ -38,6 +39,7 @@ def choose_ports(settings: Settings, wanted: StackSettings, emit: OnEvent) -> Po
 
     return Ports(
         api=pick("api", settings.api_port, host=settings.api_host),
+        gateway=pick("gateway", settings.gateway_port, host=settings.gateway_host),
         postgres=pick("postgres", wanted.postgres_port, settings.database_url),
         temporal=pick("temporal", wanted.temporal_port, settings.temporal_address),
         temporal_ui=pick("temporal", wanted.temporal_ui_port, settings.temporal_address),

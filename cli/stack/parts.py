@@ -17,7 +17,7 @@ from factory_infra.iaas.jobs.providers.local import stop_all
 from factory_infra.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("postgres", "temporal", "chroma", "models", "mlflow", "schema", "worker", "api")
+NAMES = ("postgres", "temporal", "chroma", "models", "mlflow", "schema", "worker", "api", "gateway")
 TEMPORAL_OPTIONS = [
     "--sqlite-pragma",
     "journal_mode=WAL",
@@ -48,6 +48,7 @@ class LocalParts:
         self.mlflow_url = settings.mlflow_url or f"http://127.0.0.1:{ports.mlflow}"
         self.models_url = f"http://127.0.0.1:{ports.models}"
         self.api_url = settings.api_url or f"http://{_reachable(settings.api_host)}:{ports.api}"
+        self.gateway_url = f"http://{_reachable(settings.gateway_host)}:{ports.gateway}"
 
     def all(self) -> list[Part]:
         """Every part that runs here, each after those that it needs."""
@@ -57,7 +58,7 @@ class LocalParts:
         servers.append(self._models())
         if "mlflow" not in external:
             servers.append(self._mlflow())
-        return [*servers, self._schema(), self._worker(), self._api()]
+        return [*servers, self._schema(), self._worker(), self._api(), self._gateway()]
 
     def external(self) -> dict[str, str]:
         """The parts that the user runs elsewhere, with addresses that may be shown."""
@@ -187,6 +188,19 @@ class LocalParts:
             healthy_seconds_max=120.0,
         )
 
+    def _gateway(self) -> Part:
+        return Part(
+            name="gateway",
+            command=[sys.executable, "-m", "api.gateway.app"],
+            environment=self._own_environment(),
+            health=http_ok(f"{self.gateway_url}/health"),
+            needs=("schema",),
+            url=self.gateway_url,
+            healthy_seconds_max=120.0,
+            stop_seconds_max=10.0,  # What is open is cut and settled, and what was promised is posted.
+            remedy="Read the log: a gateway.yaml that cannot be read is named there with its field.",
+        )
+
     def _own_environment(self) -> dict[str, str]:
         addresses = {
             "HOME": str(self._settings.home),
@@ -201,6 +215,8 @@ class LocalParts:
             "API_HOST": self._settings.api_host,
             "API_PORT": str(self._ports.api),
             "API_URL": self.api_url,
+            "GATEWAY_HOST": self._settings.gateway_host,
+            "GATEWAY_PORT": str(self._ports.gateway),
         }
         ours = {f"LINESHAFT_{name}": value for name, value in addresses.items() if value}
         quiet = {"ANONYMIZED_TELEMETRY": "False", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}

@@ -60,6 +60,9 @@ class StackPrinter:
         )
         if any(part.name == "api" for part in state.parts):
             self._console.print(f"  Console      [bold]{state.console_url}[/]")
+        for part in state.parts:
+            if part.name == "gateway":
+                self._console.print(f"  Models       {part.url}/v1")
         for name, url in state.links.items():
             self._console.print(f"  {name:<12} {url}")
         if not self._had_key and self._key_file.exists():
