@@ -15,7 +15,25 @@ from api import errors
 from api.deps import House
 from api.doors import SecurityHeaders, SizeLimit
 from api.mcp.face import McpFace
-from api.routers import agui, chat, endpoints, factory, lessons, plans, policy, runs, system, tenants, tool_servers, tools
+from api.routers import (
+    agui,
+    chat,
+    endpoints,
+    factory,
+    invoices,
+    keys,
+    lessons,
+    limits,
+    plans,
+    policy,
+    prices,
+    runs,
+    system,
+    tenants,
+    tool_servers,
+    tools,
+    transcripts,
+)
 from api.sessions import Sessions
 from factory_infra.factory import connect
 from factory_infra.logs import configure
@@ -23,6 +41,10 @@ from factory_infra.paas.tenants.bootstrap import session_secret
 from factory_infra.settings import Settings
 from workflows.temporal import connect_temporal
 
+ROUTERS = (
+    *(chat, plans, policy, runs, tenants, keys, limits, invoices, prices, transcripts),
+    *(factory, endpoints, tools, tool_servers, system, lessons, agui),
+)
 CONSOLE = Path(__file__).parent.parent / "console"
 LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
 
@@ -41,7 +63,7 @@ def build_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="Lineshaft", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
     errors.install(app)
-    for each in (chat, plans, policy, runs, tenants, factory, endpoints, tools, tool_servers, system, lessons, agui):
+    for each in ROUTERS:
         app.include_router(each.router)
     app.mount("/console", StaticFiles(directory=CONSOLE, html=True, check_dir=False), name="console")
     app.add_api_route("/", lambda: RedirectResponse("/console/"), include_in_schema=False)

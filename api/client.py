@@ -44,13 +44,17 @@ class ApiClient:
         self._http.close()
 
     def _request(self, method: str, path: str, body: JsonObject | None, query: JsonObject | None) -> JsonValue:
+        response = self._send(method, path, body, query)
+        return response.json() if response.content else None
+
+    def _send(self, method: str, path: str, body: JsonObject | None, query: JsonObject | None) -> httpx.Response:
         parameters = {name: str(value) for name, value in (query or {}).items() if value is not None}
         try:
             response = self._http.request(method, path, json=body, params=parameters)
         except httpx.TransportError as error:
             raise Unavailable(f"The API at {self.url} does not answer.", remedy="Start it with 'lineshaft up'.") from error
         if response.is_success:
-            return response.json() if response.content else None
+            return response
         try:
             told = response.json()
         except json.JSONDecodeError:
@@ -60,6 +64,10 @@ class ApiClient:
     def get(self, path: str, **query: JsonValue) -> JsonValue:
         """GET; raises ApiRefusal or Unavailable."""
         return self._request("GET", path, None, query)
+
+    def get_text(self, path: str, **query: JsonValue) -> str:
+        """GET what is no JSON; raises ApiRefusal or Unavailable."""
+        return self._send("GET", path, None, query).text
 
     def get_object(self, path: str, **query: JsonValue) -> JsonObject:
         """GET what is one object."""

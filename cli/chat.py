@@ -27,7 +27,7 @@ def settle(conversation: Conversation, turn: Turn, *, yes: bool) -> bool:
 def chat(
     context: typer.Context,
     message: Annotated[list[str] | None, typer.Argument(help="One message; without it, a conversation until the end of input.")] = None,
-    tenant: Annotated[str | None, typer.Option(help="The team to ask for.")] = None,
+    tenant: Annotated[str | None, typer.Option("--team", "--tenant", help="The team to ask for.")] = None,
     thread: Annotated[str | None, typer.Option(help="Go on in this thread.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Approve the plan that is proposed.")] = False,
 ) -> None:

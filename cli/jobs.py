@@ -19,7 +19,9 @@ COLUMNS = ("id", "tenant", "name", "state", "percent", "stage", "started_at", "f
 
 @app.command("list")
 def list_jobs(
-    context: typer.Context, tenant: Annotated[str | None, typer.Option(help="Only this team's.")] = None, as_json: Json = False
+    context: typer.Context,
+    tenant: Annotated[str | None, typer.Option("--team", "--tenant", help="Only this team's.")] = None,
+    as_json: Json = False,
 ) -> None:
     """List jobs, newest first."""
     with client_of(context) as client:

@@ -25,7 +25,7 @@ class Thumb(StrEnum):
 @app.command("list")
 def list_lessons(
     context: typer.Context,
-    tenant: Annotated[str | None, typer.Option(help="Only this team's.")] = None,
+    tenant: Annotated[str | None, typer.Option("--team", "--tenant", help="Only this team's.")] = None,
     state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
     as_json: Json = False,
 ) -> None:

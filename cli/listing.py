@@ -20,6 +20,8 @@ def cell(value: JsonValue) -> str:
         return f"{value:.4f}".rstrip("0").rstrip(".")
     if isinstance(value, str) and "T" in value and value[:4].isdigit():
         return value[:19].replace("T", " ")
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(str(each) for each in value)
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 

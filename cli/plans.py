@@ -24,7 +24,7 @@ COLUMNS = ("id", "tenant", "state", "title", "decided_by", "created_at")
 @app.command("list")
 def list_plans(
     context: typer.Context,
-    tenant: Annotated[str | None, typer.Option(help="Only this team's.")] = None,
+    tenant: Annotated[str | None, typer.Option("--team", "--tenant", help="Only this team's.")] = None,
     state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
     as_json: Json = False,

@@ -37,7 +37,7 @@ def running_api(settings: Settings) -> ApiClient | None:
 @app.command("show")
 def show_policy(
     context: typer.Context,
-    tenant: Annotated[str | None, typer.Option(help="As it applies to this team.")] = None,
+    tenant: Annotated[str | None, typer.Option("--team", "--tenant", help="As it applies to this team.")] = None,
     policy: PolicyFile = None,
     as_json: Json = False,
 ) -> None:

@@ -17,7 +17,7 @@ COLUMNS = ("id", "tenant", "state", "actor", "title", "model_calls", "tokens", "
 @app.command("list")
 def list_runs(
     context: typer.Context,
-    tenant: Annotated[str | None, typer.Option(help="Only this team's.")] = None,
+    tenant: Annotated[str | None, typer.Option("--team", "--tenant", help="Only this team's.")] = None,
     state: Annotated[str | None, typer.Option(help="Only those in this state; 'open' for all that may still do something.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
     as_json: Json = False,

@@ -9,7 +9,7 @@ from cli.listing import show, show_one
 
 app = typer.Typer(help="Look at what there is and what it cost.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Team = Annotated[str | None, typer.Option("--tenant", help="Only this team's.")]
+Team = Annotated[str | None, typer.Option("--team", "--tenant", help="Only this team's.")]
 
 
 @app.command()

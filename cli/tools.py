@@ -18,7 +18,7 @@ app.add_typer(servers, name="servers")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="The tool's name.")]
 Server = Annotated[str, typer.Argument(help="The server's name.")]
-Team = Annotated[str | None, typer.Option("--team", help="Of an administrator: for which team.")]
+Team = Annotated[str | None, typer.Option("--team", "--tenant", help="Of an administrator: for which team.")]
 Effects = Annotated[list[str] | None, typer.Option("--effect", help="TOOL=read|write|costly|destructive; may be repeated.")]
 COLUMNS = ("name", "effect", "role", "agents", "undo")
 SERVER_COLUMNS = ("name", "tenant", "url", "state", "digest", "approved_by", "approved_at")

@@ -13,6 +13,7 @@ from factory_infra.iaas.leases.service import Leases
 from factory_infra.paas.catalog.service import Catalog
 from factory_infra.paas.deployments.providers.local import LocalDeployments
 from factory_infra.paas.registry.providers.mlflow import MlflowRegistry
+from factory_infra.paas.tenants.bootstrap import key_pepper
 from factory_infra.paas.tenants.service import Tenants
 from factory_infra.records.approvals import Approvals
 from factory_infra.records.journal import Journal
@@ -20,10 +21,14 @@ from factory_infra.records.lessons import Lessons
 from factory_infra.records.runs import Runs
 from factory_infra.records.service import Records
 from factory_infra.records.switch import Switch
+from factory_infra.saas.metering.invoices import Invoices
+from factory_infra.saas.metering.limits import LimitBook
 from factory_infra.saas.metering.prices import PriceBook
 from factory_infra.saas.metering.service import Metering
 from factory_infra.saas.models.interface import ChatModel
 from factory_infra.saas.models.registry import chat_model
+from factory_infra.saas.models.transcripts.seal import seal_of
+from factory_infra.saas.models.transcripts.service import Transcripts
 from factory_infra.saas.tool_servers.providers.mcp_http import McpHttp
 from factory_infra.saas.tool_servers.service import ToolServers
 from factory_infra.saas.vectors.catalog_index import CatalogIndex
@@ -55,8 +60,11 @@ class Factory:
     catalog: Catalog
     catalog_index: CatalogIndex
     metering: Metering
+    limits: LimitBook
+    invoices: Invoices
     embeddings: Embeddings
     tool_servers: ToolServers
+    transcripts: Transcripts
     chat_model: ChatModel | None
 
     async def close(self) -> None:
@@ -86,6 +94,7 @@ def connect(settings: Settings) -> Factory:
     embeddings = HttpEmbeddings(address(settings.model_server_url, "the model server (LINESHAFT_MODEL_SERVER_URL)"), server_key)
     vectors = ChromaVectors(address(settings.chroma_url, "Chroma (LINESHAFT_CHROMA_URL)"), embeddings)
     api_url = settings.api_url or f"http://{settings.api_host}:{settings.api_port}"
+    prices = PriceBook.load(settings.price_book)
     return Factory(
         settings=settings,
         database=database,
@@ -99,13 +108,16 @@ def connect(settings: Settings) -> Factory:
         accelerators=accelerators,
         leases=leases,
         jobs=jobs,
-        tenants=Tenants(database, leases),
+        tenants=Tenants(database, leases, key_pepper(settings)),
         registry=registry,
         deployments=LocalDeployments(database, registry, jobs, settings.home / "endpoints", api_url),
         catalog=catalog,
         catalog_index=CatalogIndex(catalog, vectors),
-        metering=Metering(database, PriceBook.load(settings.price_book), leases),
+        metering=Metering(database, prices, leases),
+        limits=LimitBook(database),
+        invoices=Invoices(database, prices.currency),
         embeddings=embeddings,
         tool_servers=ToolServers(database, McpHttp(), settings.secrets_dir),
+        transcripts=Transcripts(database, seal_of(settings)),
         chat_model=chat_model(settings),
     )

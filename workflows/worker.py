@@ -18,6 +18,7 @@ from agents.planning.playbook import load_playbooks
 from factory_infra.errors import LineshaftError
 from factory_infra.factory import Factory, connect
 from factory_infra.logs import configure
+from factory_infra.saas.metering.checks import check_books
 from factory_infra.saas.models.models import ChatCall, ChatMessage
 from factory_infra.settings import Settings
 from workflows import graphs
@@ -41,6 +42,8 @@ from workflows.temporal import connect_temporal
 
 BEAT_SECONDS = 2.0
 BOOKS_SECONDS = 30.0
+AUDIT_SECONDS = 3600.0
+"""It reads the whole ledger, so it is done seldom; `GET /v1/books` does it now."""
 WORKFLOWS = (ThreadWorkflow, PlanWorkflow, JobWorkflow, UndoWorkflow, LessonWorkflow)
 log = structlog.get_logger("worker")
 
@@ -124,6 +127,20 @@ async def keep_books(factory: Factory) -> None:
         await asyncio.sleep(BOOKS_SECONDS)
 
 
+async def audit_books(factory: Factory) -> None:
+    """Compare every derived number of the ledger with its entries once an hour, and forget the calls whose time to be kept is over."""
+    while True:
+        await asyncio.sleep(AUDIT_SECONDS)
+        try:
+            found = await check_books(factory.database)
+            await factory.transcripts.expire()
+        except OperationalError as error:
+            log.warning("ledger not checked", error=type(error).__name__)
+        else:
+            if not found.equal:
+                log.error("the ledger's sums differ from its entries", **found.model_dump(mode="json"))
+
+
 def spare_collector() -> None:
     """Take what start-up made out of the garbage collector's sight: going over it again and again costs each step a tenth."""
     gc.collect()
@@ -146,6 +163,7 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(warm_model(factory)),
             asyncio.create_task(tell_alive(settings)),
             asyncio.create_task(keep_books(factory)),
+            asyncio.create_task(audit_books(factory)),
         ]
         log.info("worker ready", task_queue=TASK_QUEUE, model=settings.model)
         await stop.wait()

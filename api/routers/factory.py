@@ -12,6 +12,7 @@ from factory_infra.iaas.jobs.models import Job, LogChunk
 from factory_infra.iaas.leases.models import Lease
 from factory_infra.paas.catalog.models import SHARED, CatalogEntry
 from factory_infra.paas.registry.models import ModelVersion
+from factory_infra.saas.metering.checks import BookCheck, check_books
 from factory_infra.saas.metering.models import Cost, Entry, Reconciliation
 
 router = APIRouter(prefix="/v1")
@@ -114,3 +115,9 @@ async def cost(held: HouseDep, tenant: ScopeDep, plan_id: str | None = None, thr
 async def reconciliation(asker: AdminDep, held: HouseDep) -> Reconciliation:
     """Compare the inventory with the ledger, now: of all teams, and so for administrators."""
     return await held.factory.metering.reconcile()
+
+
+@router.get("/books", tags=["metering"])
+async def books(asker: AdminDep, held: HouseDep) -> BookCheck:
+    """Compare every number that is derived from the ledger with its entries, now. It reads the whole ledger."""
+    return await check_books(held.factory.database)

@@ -1,13 +1,11 @@
-"""Teams, keys and browser sessions."""
-
-from collections.abc import Sequence
+"""Teams and browser sessions."""
 
 from fastapi import APIRouter, Response
 
 from api.deps import AdminDep, HouseDep, PrincipalDep, scope
-from api.schemas.tenants import IssuedKey, Me, NewKey, NewTenant, SignIn, TenantChange
+from api.schemas.tenants import Me, NewTenant, SignIn, TenantChange
 from api.sessions import COOKIE, SESSION_SECONDS
-from factory_infra.paas.tenants.models import ApiKey, Tenant
+from factory_infra.paas.tenants.models import Tenant
 
 router = APIRouter(prefix="/v1", tags=["tenants"])
 
@@ -53,22 +51,3 @@ async def get_tenant(tenant: str, asker: PrincipalDep, held: HouseDep) -> Tenant
 async def change_tenant(tenant: str, body: TenantChange, asker: AdminDep, held: HouseDep) -> Tenant:
     """Change a team's limits."""
     return await held.factory.tenants.change(tenant, quota_slots=body.quota_slots, budget=body.budget)
-
-
-@router.post("/tenants/{tenant}/keys", status_code=201)
-async def issue_key(tenant: str, body: NewKey, asker: AdminDep, held: HouseDep) -> IssuedKey:
-    """Make a key of a team; its secret is shown now and never again."""
-    key, secret = await held.factory.tenants.issue_key(tenant, body.name, body.role, body.expires_at)
-    return IssuedKey(key=key, secret=secret)
-
-
-@router.get("/keys")
-async def list_keys(asker: AdminDep, held: HouseDep) -> Sequence[ApiKey]:
-    """List all keys, without their secrets."""
-    return await held.factory.tenants.keys(None)
-
-
-@router.delete("/keys/{key_id}", status_code=204)
-async def revoke_key(key_id: str, asker: AdminDep, held: HouseDep) -> None:
-    """Revoke a key: its next request is refused."""
-    await held.factory.tenants.revoke_key(key_id)

@@ -1,12 +1,11 @@
-"""Bodies of the routes over teams and keys."""
+"""Bodies of the routes over teams and browser sessions."""
 
-from datetime import datetime
 from decimal import Decimal
 
 from pydantic import BaseModel, Field
 
 from api.schemas.chat import Body
-from factory_infra.paas.tenants.models import ApiKey, Role
+from factory_infra.paas.tenants.models import Role
 
 
 class NewTenant(Body):
@@ -22,21 +21,6 @@ class TenantChange(Body):
 
     quota_slots: int | None = Field(default=None, ge=0, le=1_000_000)
     budget: Decimal | None = Field(default=None, ge=0)
-
-
-class NewKey(Body):
-    """A key of a team."""
-
-    name: str = Field(min_length=1, max_length=64)
-    role: Role = Role.USER
-    expires_at: datetime | None = None
-
-
-class IssuedKey(BaseModel):
-    """A new key: the only time that its secret is shown."""
-
-    key: ApiKey
-    secret: str
 
 
 class SignIn(Body):

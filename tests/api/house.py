@@ -19,10 +19,13 @@ from factory_infra.paas.catalog.models import CatalogEntry
 from factory_infra.paas.deployments.tables import EndpointRow
 from factory_infra.paas.registry.tables import RegistryVersion
 from factory_infra.paas.tenants.models import Role
+from factory_infra.paas.tenants.tables import KeyRow
 from factory_infra.records.approvals import Approval
 from factory_infra.records.lessons import Lesson
 from factory_infra.records.models import NewEvent, PlanRecord, Thread
 from factory_infra.saas.metering.models import Attribution
+from factory_infra.saas.metering.tables import LimitRow
+from factory_infra.saas.models.transcripts.models import Kept
 from factory_infra.saas.tool_servers.tables import ToolServerRow
 from tools.plan import Plan, Step
 
@@ -115,10 +118,19 @@ async def furnish(factory: Factory, tenant: str = "language", word: str = SECRET
     entry = CatalogEntry(id=f"model/{name}/m/1", kind="model", tenant=tenant, name=word, description=word)
     await factory.catalog.put(entry)
     await factory.jobs.submit(JobSpec(id=f"job-{name}", tenant=tenant, name=word, argv=["/bin/echo", word]))
+    await factory.transcripts.set_retention(tenant, 1, word)
+    told = {"text": word}
+    await factory.transcripts.keep([Kept(id=f"call-{name}", tenant=tenant, key_id="", model=word, request={**told}, answer={**told})])
     async with factory.database.transaction() as session:
         await session.merge(
             EndpointRow(
                 tenant=tenant, name="reader", model_name=word, version=1, previous=[], state="live", job_id="j", port=9, updated_at=now
+            )
+        )
+        await session.merge(KeyRow(id=f"key-{name}", tenant=tenant, name=word, role="user", digest=DIGEST))
+        await session.merge(
+            LimitRow(
+                id=f"{name}:tokens:day", tenant=tenant, key_id=f"key-{name}", resource="tokens", window="day", cap=Decimal(9), set_by=word
             )
         )
         tools = {"tools": [{"name": "now", "description": word, "arguments": {"type": "object"}}]}

@@ -71,7 +71,7 @@ class TestRole:
             ("approver", "POST", "/v1/tenants", {"name": "new", "quota_slots": 1}),
             ("approver", "PATCH", "/v1/tenants/vision", {"quota_slots": 99}),
             ("approver", "POST", "/v1/tenants/vision/keys", {"name": "k", "role": "approver"}),
-            ("approver", "GET", "/v1/keys", None),
+            ("user", "GET", "/v1/keys", None),
             ("approver", "GET", "/v1/reconciliation", None),
         ],
     )

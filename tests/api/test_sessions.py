@@ -29,7 +29,7 @@ class NoHardware:
 
 @pytest.fixture
 def tenants(database: Database) -> Tenants:
-    return Tenants(database, Leases(database, NoHardware()))
+    return Tenants(database, Leases(database, NoHardware()), b"p" * 32)
 
 
 @pytest.fixture

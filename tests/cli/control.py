@@ -31,6 +31,9 @@ class Answers:
         found = self._answer("GET", path, query)
         return found if isinstance(found, dict) else {}
 
+    def get_text(self, path: str, **query: JsonValue) -> str:
+        return str(self._answer("GET", path, query))
+
     def get_list(self, path: str, **query: JsonValue) -> list[JsonObject]:
         found = self._answer("GET", path, query)
         return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
@@ -38,6 +41,9 @@ class Answers:
     def post(self, path: str, body: JsonObject | None = None) -> JsonObject:
         found = self._answer("POST", path, body or {})
         return found if isinstance(found, dict) else {}
+
+    def delete(self, path: str) -> None:
+        self._answer("DELETE", path, {})
 
     def put(self, path: str, body: JsonObject) -> JsonObject:
         found = self._answer("PUT", path, body)
