@@ -60,7 +60,7 @@ async function showConsole() {
 function links() {
   const { temporal_url: temporal, temporal_namespace: space, mlflow_url: mlflow } = context.links;
   const workflows = temporal && `${temporal.replace(/\/$/, "")}${path`/namespaces/${space}/workflows`}`;
-  return [workflows && link(workflows, "Temporal"), mlflow && link(mlflow, "MLflow")].filter(Boolean);
+  return [link("/console/invoice.html", "Invoice"), workflows && link(workflows, "Temporal"), mlflow && link(mlflow, "MLflow")].filter(Boolean);
 }
 
 /** Show the thread that the address names, else the newest. */

@@ -34,6 +34,28 @@ COST = {
     "lines": [{"unit": "slot_seconds", "subject": "cpu", "quantity": "24.4", "quantity_out": "0", "amount": "0.000512"}],
 }
 
+LINE = {
+    "project": "ocr",
+    "key": "k1",
+    "model": "<b>fast</b>",
+    "unit": "tokens",
+    "calls": 12,
+    "quantity": "15300.000000",
+    "quantity_out": "2100.000000",
+    "quantity_cached": "0",
+    "quantity_reasoning": "0",
+    "amount": "0.000432100000",
+}
+INVOICE = {
+    "tenant": "vision",
+    "since": "2026-11-01",
+    "until": "2026-12-01",
+    "currency": "USD",
+    "by": ["project", "key", "model"],
+    "lines": [LINE],
+    "total": "0.000432100000",
+}
+
 
 def example_plan() -> Plan:
     """A plan with what a card has to show: references, a gate, a price, an undo, a note."""
@@ -112,6 +134,8 @@ class FakeFactory:
         self.cut_after: int | None = None
         self.messages_fail = False
         self.revoked = False
+        self.asked: list[str] = []
+        self.invoice: dict[str, Any] = INVOICE
         self.stopping = False
 
     def open_thread(self, title: str = "Train a digit classifier") -> None:
@@ -161,6 +185,7 @@ class FakeFactory:
         """Every plain GET."""
         if "lineshaft_session" not in request.cookies or self.revoked:
             return problem(401, "unauthenticated", "A key is needed.", "Sign in.")
+        self.asked.append(str(request.url.query))
         known = self._known()
         if request.url.path not in known:
             return problem(404, "not_found", "It is not there.", "List what there is.")
@@ -185,6 +210,7 @@ class FakeFactory:
             "/v1/leases": [],
             "/v1/endpoints": [],
             "/v1/cost": {**COST, "lines": []},
+            "/v1/invoices": self.invoice,
         }
 
     async def open(self, request: Request) -> Response:

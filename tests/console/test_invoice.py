@@ -1,0 +1,52 @@
+"""The invoice page, in a real browser: what it asks for, what it shows, and that what it is told becomes text."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+pytestmark = pytest.mark.stack
+
+KEY = "the-key-of-the-test"
+Fake = Any
+
+
+async def look(page: Page, fake: Fake) -> None:
+    """Sign in, and follow the link to the invoice."""
+    await page.goto(fake.url + "/console/")
+    await page.get_by_label("Key").fill(KEY)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("link", name="Invoice").first).to_have_attribute("href", re.compile("/console/invoice.html$"))
+    await page.goto(fake.url + "/console/invoice.html")
+    await expect(page.get_by_role("cell").first).to_be_visible()
+
+
+async def test_it_shows_lines_and_total_as_text(page: Page, fake: Fake) -> None:
+    await look(page, fake)
+    await expect(page.get_by_role("status")).to_contain_text("0.000432 USD for team vision in 2026-11, 12 calls.")
+    await expect(page.get_by_role("row").nth(1)).to_contain_text("<b>fast</b>")
+    await expect(page.get_by_role("row").nth(1)).to_contain_text("15,300")
+
+
+async def test_it_asks_for_what_is_ticked_and_the_file_is_the_same(page: Page, fake: Fake) -> None:
+    await look(page, fake)
+    await page.get_by_label("key").uncheck()
+    await page.get_by_label("day").check()
+    await page.get_by_label("Month").fill("2026-10")
+    await page.get_by_label("Month").blur()
+    query = "month=2026-10&by=project%2Cmodel%2Cday&tenant=vision"
+    await expect(page.get_by_role("link", name="CSV")).to_have_attribute("href", f"/v1/invoices.csv?{query}")
+    assert query in fake.asked
+
+
+async def test_nothing_spent_is_said(page: Page, fake: Fake) -> None:
+    await look(page, fake)
+    fake.invoice = {**fake.invoice, "lines": [], "total": "0"}
+    await page.get_by_label("agent").check()
+    await expect(page.get_by_role("status")).to_contain_text("Team vision spent nothing in 2026-11.")
+
+
+async def test_without_a_session_it_leads_to_the_sign_in(page: Page, fake: Fake) -> None:
+    await page.goto(fake.url + "/console/invoice.html")
+    await expect(page.get_by_label("Key")).to_be_visible()
