@@ -5,14 +5,11 @@ from functools import cache
 
 from pydantic import JsonValue
 
-from agents.planning.languages import LANGUAGES, number_words, terms
+from agents.planning.languages import LANGUAGES, terms
 from agents.planning.mentions import Mention, Sense, free_of
-from agents.planning.text import LEFT, RIGHT, WORD, compile_terms, fold, has_cjk
+from agents.planning.numerals import Number, numbers_in, own_words
+from agents.planning.text import LEFT, RIGHT, compile_terms
 
-_DIGITS = re.compile(rf"(?<![{WORD}.,])[-+]?(?:\d{{1,3}}(?:,\d{{3}})+(?!\d)|\d+(?:[.,]\d+)?|[.,]\d+)")
-_TOKEN = re.compile(rf"[{WORD}]+")
-_HAN = re.compile(r"(?!百分之)[零〇一二两三四五六七八九十百]+")
-_HAN_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _MONEY_AFTER = compile_terms(("dollar*", "usd", "euro*", "eur", "bucks", "pound*", "cents", "yen", "元", "円", "dolar*", "руб*"))
 _MONEY_BEFORE = re.compile(r"[$€£¥]\s*$")
 _SHARE_MAX_WORDS_BETWEEN = 4
@@ -21,76 +18,8 @@ _SHORT_VERSION = re.compile(rf"{LEFT}v\.?(\d+){RIGHT}")
 _REST_MAX = 3
 _LIKELY_SHARE = 0.5
 _PERCENT_OF = "百分之"
-_SHORT = 2
 _ANSWER_WORDS_MAX = 6
 _BEFORE_ANSWER = re.compile(r"(?:^|[,;:.]\s*|(?<!\w)(?:to|not|it|only|just|then|rather|nicht|nur|pas|no|non|nao|niet|не)\s)$")
-
-
-class Number:
-    """A number in the text, before its unit is known."""
-
-    def __init__(self, start: int, end: int, value: float, *, word: bool) -> None:
-        self.start, self.end, self.value, self.word = start, end, value, word
-
-
-def _digit_value(text: str) -> float:
-    if re.fullmatch(r"[-+]?[1-9]\d{0,2}(,\d{3})+", text):
-        return float(text.replace(",", ""))
-    return float(text.replace(",", "."))
-
-
-def _han_value(text: str) -> int:
-    total, current = 0, 0
-    for char in text:
-        if char in "十百":
-            total, current = total + (current or 1) * (10 if char == "十" else 100), 0
-        else:
-            current = current * 10 + _HAN_DIGITS[char]
-    return total + current
-
-
-@cache
-def _all_words() -> dict[str, int]:
-    """Number words of every language, less those that are common words of English ('once' is eleven in Spanish)."""
-    english = {
-        fold(word) for section in ("function_words", "stop", "condition", "on", "now", "time") for word in getattr(LANGUAGES["en"], section)
-    }
-    words = {word: value for code in LANGUAGES for word, value in number_words(code).items()}
-    return {word: value for word, value in words.items() if word not in english and len(word) > _SHORT}
-
-
-@cache
-def _own_words(codes: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(word for code in codes for word in number_words(code))
-
-
-def _word_numbers(text: str, codes: tuple[str, ...]) -> list[Number]:
-    tokens = list(_TOKEN.finditer(text))
-    words = _all_words() | {word: value for code in reversed(codes) for word, value in number_words(code).items()}
-    found, index = [], 0
-    while index < len(tokens):
-        for width in (5, 4, 3, 2, 1):
-            window = tokens[index : index + width]
-            key = text[window[0].start() : window[-1].end()].replace("-", " ")
-            if len(window) == width and key in words:
-                found.append(Number(window[0].start(), window[-1].end(), words[key], word=True))
-                index += width - 1
-                break
-        index += 1
-    return found
-
-
-def numbers_in(text: str, codes: tuple[str, ...]) -> list[Number]:
-    """Every number of a folded text in order, digits and words."""
-    found = [Number(m.start(), m.end(), _digit_value(m.group()), word=False) for m in _DIGITS.finditer(text)]
-    found += [n for n in _word_numbers(text, codes) if free_of((n.start, n.end), [(f.start, f.end) for f in found])]
-    if has_cjk(text):
-        found += [
-            Number(m.start(), m.end(), _han_value(m.group()), word=True)
-            for m in _HAN.finditer(text)
-            if text[m.end() : m.end() + 2] != "分之"
-        ]
-    return sorted(found, key=lambda n: n.start)
 
 
 @cache
@@ -189,7 +118,7 @@ def _bare(text: str, number: Number, codes: tuple[str, ...]) -> Mention | None:
     if not number.word and (fraction or _near_accuracy(text, number, codes)):
         senses.insert(0, Sense(kind="threshold", value=round(value, 6)))
     alone = len(text) - (number.end - number.start) <= _REST_MAX
-    told = number.value > 1 and text[number.start : number.end].replace("-", " ") in _own_words(codes)
+    told = number.value > 1 and text[number.start : number.end].replace("-", " ") in own_words(codes)
     if number.word and not (alone or told):
         return None
     return Mention(start=number.start, end=number.end, text=text[number.start : number.end], senses=tuple(senses))
