@@ -10,12 +10,13 @@ from agents.planning.fill import Case, Filled, Filler, render
 from agents.planning.guard import gate_without_number, grounded, uncovered
 from agents.planning.identifiers import SUMMARY, identifiers_in
 from agents.planning.interface import Draft, Facts, Outcome, Pending, Question, Refusal, Reply, Turn
+from agents.planning.languages import terms
 from agents.planning.mentions import Understood
 from agents.planning.playbook import Playbook, SlotSpec
 from agents.planning.steps import build_steps
 from agents.planning.teams import choose_team
 from agents.planning.text import WORD
-from agents.planning.turns import CONFIRM, named_option, still_true, with_bare_numbers
+from agents.planning.turns import CONFIRM, named_option, still_true, with_bare_numbers, without_leading_no
 from agents.planning.understand import Reader
 from agents.planning.unknown import stop_words
 
@@ -75,6 +76,7 @@ class Desk:
         """Words that are neither known nor part of what was found."""
         stop = stop_words(understood.codes)
         taken = [*(m.span for m in understood.mentions), *(a.span for a in understood.actions), *(m.span for m in understood.marks)]
+        taken += [*understood.quiet, *_told_of(understood)]
         found = []
         for match in re.finditer(rf"[{WORD}]+", understood.text):
             inside = any(s <= match.start() and match.end() <= e for s, e in taken)
@@ -153,7 +155,10 @@ class Desk:
         if closing is not None:
             return closing
         playbook = self._playbooks[pending.playbook]
+        if kind == "extend":
+            return self._extended(playbook, turn, facts, pending)
         understood = with_bare_numbers(self._reader.read(turn.text, facts, every_language=True), pending, playbook)
+        understood = without_leading_no(understood, pending)
         joined = turn.model_copy(update={"text": f"{pending.request} … {turn.text}"[:2000]})
         if understood.forbidden & set(playbook.does):
             return self._without(understood, playbook, joined, facts, pending)
@@ -167,6 +172,17 @@ class Desk:
             return replies.unclear(playbook, pending)
         unclear = attempt.uncovered and not isinstance(attempt.outcome, Refusal)
         return attempt.asking().outcome if unclear else attempt.outcome
+
+    def _extended(self, playbook: Playbook, turn: Turn, facts: Facts, pending: Pending) -> Outcome:
+        """'and then deploy it': the playbook that does both, if there is one; else what is asked is a task of its own."""
+        understood = self._reader.read(turn.text, facts)
+        both = set(playbook.does) | {a for a in understood.asked if a in self._effects()}
+        wider = next((p for p in self._playbooks.values() if set(p.does) == both), None)
+        if wider is None:
+            return replies.unclear(playbook, pending)
+        joined = turn.model_copy(update={"text": f"{pending.request} … {turn.text}"[:2000]})
+        attempt = self.attempt(wider.name, joined, understood, facts, dict(pending.slots))
+        return attempt.asking().outcome if attempt.uncovered and not isinstance(attempt.outcome, Refusal) else attempt.outcome
 
     def _take_option(self, understood: Understood, playbook: Playbook, facts: Facts, turn: Turn, carried: dict[str, JsonValue]) -> None:
         asked = (turn.pending.asked if turn.pending else None) or ""
@@ -184,6 +200,13 @@ class Desk:
             return Reply(text="Very well: nothing is done.")
         carried = {n: v for n, v in still_true(pending, playbook, understood).items() if n in other.slots or n == "team"}
         return self.attempt(other.name, turn, understood, facts, carried).outcome
+
+
+def _told_of(understood: Understood) -> list[tuple[int, int]]:
+    """Words right after 'we', 'it' and the like: verbs ('the lease we are holding'), and so no names."""
+    subject = terms(understood.codes, "subject").pattern
+    verb = rf"(?:{subject})(?:'[a-z]+)?\s+(?:(?:are|is|am|have|has|had|was|were|still|just|currently|really|no longer)\s+)?([{WORD}]+)"
+    return [m.span(1) for m in re.finditer(verb, understood.text)]
 
 
 def _slot_to_ask(context: Context, carried: dict[str, JsonValue]) -> str | None:

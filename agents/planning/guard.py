@@ -11,6 +11,7 @@ from agents.planning.languages import terms
 from agents.planning.mentions import Action, Mark, Understood
 from agents.planning.playbook import Playbook
 from agents.planning.text import overlaps
+from agents.planning.understand import without_courtesy
 
 _CONDITION_REACH = 90
 _WAIT_REACH = 40
@@ -21,7 +22,7 @@ def uncovered(playbook: Playbook, understood: Understood, filled: Filled, effect
     """The pieces of the request that this plan would drop, in the order of the text."""
     pieces = _actions(playbook, understood, effects)
     if playbook.effectful:
-        pieces += _mentions(understood, filled) + _marks(playbook, understood, filled)
+        pieces += _mentions(understood, filled) + _marks(playbook, understood, filled) + _erasures(playbook, understood)
     else:
         pieces += [m.span for m in understood.mentions if m.senses[0].kind == "unknown_team" and m.span not in filled.used]
     kept = [span for span in sorted(set(pieces)) if not any(span != o and o[0] <= span[0] and span[1] <= o[1] for o in pieces)]
@@ -31,7 +32,13 @@ def uncovered(playbook: Playbook, understood: Understood, filled: Filled, effect
 def opens_clause(understood: Understood, action: Action) -> bool:
     """Whether a verb begins its clause: then it is a task of its own."""
     before = understood.text[: action.start].rstrip()
-    return not before or before[-1] in ".,;:!?。，" or _openers(understood.codes).search(before) is not None
+    return not before or before[-1] in ".,;:!?)。，" or _openers(understood.codes).search(before) is not None
+
+
+def _is_ordered(understood: Understood, action: Action) -> bool:
+    """Whether a command begins with the verb: 'train wine, but spend little' is no question about money."""
+    rest, _ = without_courtesy(understood.text, understood.codes)
+    return not understood.question and not understood.past and len(understood.text) - len(rest) == action.start
 
 
 @cache
@@ -45,14 +52,17 @@ def _actions(playbook: Playbook, understood: Understood, effects: set[str]) -> l
     return [
         action.span
         for action in understood.actions
-        if not action.negated and not _served(playbook, understood, action, begins) and _matters(playbook, understood, action, effects)
+        if not action.negated
+        and not _served(playbook, understood, action, begins, effects)
+        and _matters(playbook, understood, action, effects)
     ]
 
 
-def _served(playbook: Playbook, understood: Understood, action: Action, begins: int) -> bool:
-    """Whether the playbook does what a verb says; what it does first must not be asked for as a task after it."""
+def _served(playbook: Playbook, understood: Understood, action: Action, begins: int, effects: set[str]) -> bool:
+    """Whether the playbook does what a verb says; what it does first must not be a task after it, nor a reading swallow an order."""
     late = action.start > begins and set(playbook.before) >= set(action.concepts) and opens_clause(understood, action)
-    return not late and bool({*playbook.does, *playbook.mentions} & set(action.concepts))
+    ordered = not playbook.effectful and bool(set(action.concepts) & effects) and _is_ordered(understood, action)
+    return not late and not ordered and bool({*playbook.does, *playbook.mentions} & set(action.concepts))
 
 
 def _matters(playbook: Playbook, understood: Understood, action: Action, effects: set[str]) -> bool:
@@ -69,6 +79,14 @@ def _mentions(understood: Understood, filled: Filled) -> list[tuple[int, int]]:
 
 def _marks(playbook: Playbook, understood: Understood, filled: Filled) -> list[tuple[int, int]]:
     return [m.span for m in understood.marks if m.span not in filled.used and not _mark_used(playbook, understood, filled, m)]
+
+
+def _erasures(playbook: Playbook, understood: Understood) -> list[tuple[int, int]]:
+    """'delete the digits model': taking an endpoint out of service erases no model and no data."""
+    about = understood.things & {"model", "dataset", "endpoint"}
+    if set(playbook.about) != {"endpoint"} or not about or "endpoint" in about:
+        return []
+    return [match.span() for match in terms(understood.codes, "erase").finditer(understood.text)]
 
 
 def _mark_used(playbook: Playbook, understood: Understood, filled: Filled, mark: Mark) -> bool:

@@ -80,6 +80,13 @@ class Language(BaseModel):
     earliest: Terms
     nouns: dict[str, Terms]
     stop: Terms
+    sign_off: Terms
+    otherwise: Terms
+    keep: Terms
+    harmless: Terms
+    denied_after: Terms
+    subject: Terms
+    erase: Terms
 
 
 def _compounds(language: Language) -> dict[str, int]:
@@ -93,7 +100,18 @@ def _compounds(language: Language) -> dict[str, int]:
         for unit in range(1, top):
             for tens_word in by_value.get(tens, []):
                 made.update({fold(language.number_form.format(tens=tens_word, unit=word)): tens + unit for word in by_value.get(unit, [])})
-    return made
+    return made | (_multiples(by_value) if " " not in language.number_form else {})
+
+
+def _multiples(by_value: dict[int, list[str]]) -> dict[str, int]:
+    """'funfhundert', 'zweitausend': hundreds and thousands, where they are written as one word."""
+    return {
+        unit_word + word: unit * magnitude
+        for magnitude in (100, 1000)
+        for word in by_value.get(magnitude, [])
+        for unit in range(2, 20)
+        for unit_word in by_value.get(unit, [])
+    }
 
 
 @cache

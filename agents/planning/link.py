@@ -191,16 +191,16 @@ def _id_prefixes(text: str, facts: Facts, taken: list[tuple[int, int]]) -> list[
     return found
 
 
-def _narrow(text: str, mention: Mention, codes: tuple[str, ...]) -> Mention:
-    """A name beside the word 'team' is the team, whatever else bears it."""
-    if mention.sense("team") is None or len(mention.senses) == 1:
+def _narrow(text: str, mention: Mention, codes: tuple[str, ...], kind: str) -> Mention:
+    """A name beside the word 'team' is the team, and beside 'dataset' the dataset, whatever else bears it."""
+    if mention.sense(kind) is None or len(mention.senses) == 1:
         return mention
-    noun = terms(codes, "team").pattern
+    noun = terms(codes, kind).pattern
     before = re.search(rf"(?:{noun})\s*$", text[: mention.start])
     after = re.match(rf"[\s-]*(?:{noun})", text[mention.end :])
     if not before and not after:
         return mention
-    return mention.model_copy(update={"senses": tuple(s for s in mention.senses if s.kind == "team")})
+    return mention.model_copy(update={"senses": tuple(s for s in mention.senses if s.kind == kind)})
 
 
 def names_in(text: str, facts: Facts, codes: tuple[str, ...], known: set[str]) -> list[Mention]:
@@ -217,4 +217,6 @@ def names_in(text: str, facts: Facts, codes: tuple[str, ...], known: set[str]) -
                 found.append(mention)
     found += _id_prefixes(text, facts, [m.span for m in found])
     found += _fuzzy(text, datasets, [m.span for m in found], known, codes)
-    return sorted((_narrow(text, mention, codes) for mention in found), key=lambda m: m.start)
+    for kind in ("team", "dataset"):
+        found = [_narrow(text, mention, codes, kind) for mention in found]
+    return sorted(found, key=lambda m: m.start)

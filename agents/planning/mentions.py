@@ -89,6 +89,7 @@ class Understood(Frozen):
     hypothetical: bool = False
     past: bool = False
     slot_word: Literal["gpu", "core", "slot"] | None = None
+    quiet: tuple[tuple[int, int], ...] = ()
 
     def of_kind(self, kind: str) -> list[Mention]:
         """Mentions that may stand for a kind, in the order of the text."""

@@ -9,8 +9,14 @@ from agents.planning.text import WORD, fold, has_cjk
 
 _DIGITS = re.compile(rf"(?<![{WORD}.,])[-+]?(?:\d{{1,3}}(?:,\d{{3}})+(?!\d)|\d+(?:[.,]\d+)?|[.,]\d+)")
 _TOKEN = re.compile(rf"[{WORD}]+")
-_HAN = re.compile(r"(?!百分之)[零〇一二两三四五六七八九十百]+")
+_HAN = re.compile(r"(?!百分之)[零〇一二两三四五六七八九十百千万]+")
 _HAN_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
+_HAN_UNITS = {"十": 10, "百": 100, "千": 1000, "万": 10_000}
+_MAGNITUDES = frozenset({100, 1000, 1_000_000})
+_AND = frozenset({"", "-", "and", "und", "et", "y", "e", "en", "и"})
+_POINT = frozenset({"point", "dot", "komma", "comma", "virgule", "coma", "virgola", "virgula", "punto", "ponto", "целых"})
+_MINUS = re.compile(rf"(?<![{WORD}])(?:minus|negative|минус|负|マイナス)\s*$")
+_THOUSANDS = re.compile(rf"k(?![{WORD}])")
 _SHORT = 2
 
 
@@ -30,8 +36,8 @@ def _digit_value(text: str) -> float:
 def _han_value(text: str) -> int:
     total, current = 0, 0
     for char in text:
-        if char in "十百":
-            total, current = total + (current or 1) * (10 if char == "十" else 100), 0
+        if char in _HAN_UNITS:
+            total, current = total + (current or 1) * _HAN_UNITS[char], 0
         else:
             current = current * 10 + _HAN_DIGITS[char]
     return total + current
@@ -79,4 +85,46 @@ def numbers_in(text: str, codes: tuple[str, ...]) -> list[Number]:
             for m in _HAN.finditer(text)
             if text[m.end() : m.end() + 2] != "分之"
         ]
-    return sorted(found, key=lambda n: n.start)
+    return [_signed(text, number) for number in _joined(text, sorted(found, key=lambda n: n.start))]
+
+
+def _joined(text: str, numbers: list[Number]) -> list[Number]:
+    """Neighbours that are one number together: 'two hundred and five', 'ninety-five point five'."""
+    found: list[Number] = []
+    for number in numbers:
+        whole = _together(text[found[-1].end : number.start].strip(), found[-1], number) if found else None
+        if whole is None:
+            found.append(number)
+        else:
+            found[-1] = Number(found[-1].start, number.end, whole, word=found[-1].word)
+    return found
+
+
+def _together(between: str, left: Number, right: Number) -> float | None:
+    """The value of two neighbours as one number, if they are one."""
+    if between in _POINT and right.value == int(right.value):
+        return left.value + float(f"0.{int(right.value)}")
+    if not right.word:
+        return None
+    if between in {"", "-"} and right.value in _MAGNITUDES and 0 < left.value < right.value:
+        return left.value * right.value
+    if between in _AND and left.word and left.value >= min(_MAGNITUDES) and left.value % 100 == 0 and 0 < right.value < 100:
+        return left.value + right.value
+    return _next_decimal(left, right) if between in {"", "-"} else None
+
+
+def _next_decimal(left: Number, right: Number) -> float | None:
+    """'point nine five': a further digit after the decimal point."""
+    if left.value == int(left.value) or not left.word or not 0 <= right.value <= 9:
+        return None
+    return float(f"{left.value:g}{int(right.value)}")
+
+
+def _signed(text: str, number: Number) -> Number:
+    """'minus two', '5k'."""
+    thousands = None if number.word else _THOUSANDS.match(text, number.end)
+    value = number.value * 1000 if thousands else number.value
+    minus = _MINUS.search(text[: number.start])
+    if minus:
+        return Number(minus.start(), number.end, -value, word=number.word)
+    return Number(number.start, thousands.end() if thousands else number.end, value, word=number.word)

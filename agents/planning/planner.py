@@ -180,7 +180,20 @@ class PlaybookPlanner:
         if whole is not None:
             return whole
         refused = attempts[0] if isinstance(attempts[0].outcome, Refusal) else None
-        return refused or min(attempts, key=lambda a: len(a.uncovered)).asking()
+        return (
+            (refused and self._made_first(refused, turn, understood, facts))
+            or refused
+            or min(attempts, key=lambda a: len(a.uncovered)).asking()
+        )
+
+    def _made_first(self, refused: Attempt, turn: Turn, understood: Understood, facts: Facts) -> Attempt | None:
+        """'digits, two slots, live from 95 %': where no such model is registered and slots are given, its training is meant too."""
+        if not isinstance(refused.outcome, Refusal) or refused.outcome.code != "model_unknown" or not understood.of_kind("count"):
+            return None
+        does = set(self._playbooks[refused.name].does)
+        wider = [p.name for p in self._playbooks.values() if does < set(p.does)]
+        attempts = [self._desk.attempt(name, turn, understood, facts) for name in wider if not understood.of_kind("version")]
+        return next((a for a in attempts if not a.uncovered and isinstance(a.outcome, Draft)), None)
 
     def _comparable(self, name: str, top: str, understood: Understood) -> bool:
         """A reading never stands in for an effect that was asked for, nor one effect for another that was not named."""

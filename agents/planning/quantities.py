@@ -10,6 +10,7 @@ from agents.planning.mentions import Mention, Sense, free_of
 from agents.planning.numerals import Number, numbers_in, own_words
 from agents.planning.text import LEFT, RIGHT, compile_terms
 
+ALL_CODES = tuple(LANGUAGES)
 _MONEY_AFTER = compile_terms(("dollar*", "usd", "euro*", "eur", "bucks", "pound*", "cents", "yen", "元", "円", "dolar*", "руб*"))
 _MONEY_BEFORE = re.compile(r"[$€£¥]\s*$")
 _SHARE_MAX_WORDS_BETWEEN = 4
@@ -19,6 +20,10 @@ _REST_MAX = 3
 _LIKELY_SHARE = 0.5
 _PERCENT_OF = "百分之"
 _ANSWER_WORDS_MAX = 6
+_HALF = (
+    rf"{LEFT}(?:(?:a|une?|eine[nr]?|einen|un|una|uno|um|uma|een)\s+)?"
+    r"(?:half|halbe[nrs]?|demi|medio|media|mezzo|mezza|meio|meia|halve|пол|половин\w*|半)"
+)
 _BEFORE_ANSWER = re.compile(r"(?:^|[,;:.]\s*|(?<!\w)(?:to|not|it|only|just|then|rather|nicht|nur|pas|no|non|nao|niet|не)\s)$")
 
 
@@ -32,7 +37,7 @@ def _unit(codes: tuple[str, ...], section: str) -> re.Pattern[str]:
 @cache
 def _slot_unit(codes: tuple[str, ...], section: str) -> re.Pattern[str]:
     body = terms(codes, section).pattern
-    stop = rf"{LEFT}(?:and|und|et|y|e|en|percent|%){RIGHT}"
+    stop = rf"{LEFT}(?:and|und|et|y|e|en|percent|%){RIGHT}|{_HALF}"
     return re.compile(rf"\s*(?:-?(?:{body})|(?:(?!{stop})[^\s\d,.;%]+\s+){{1,3}}?(?:{body}))")
 
 
@@ -43,7 +48,8 @@ def _version_before(codes: tuple[str, ...]) -> re.Pattern[str]:
 
 @cache
 def _percent_after(codes: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(rf"\s*(?:%|‰|-?(?:{terms(codes, 'percent').pattern}))")
+    every = terms((*codes, *ALL_CODES), "percent").pattern
+    return re.compile(rf"\s*(?:%|‰|-?(?:{every}))")
 
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -115,11 +121,11 @@ def _bare(text: str, number: Number, codes: tuple[str, ...]) -> Mention | None:
     fraction = _LIKELY_SHARE <= number.value < 1
     value = number.value if number.value <= 1 else number.value / 100
     senses = [Sense(kind="number", value=_whole(number.value))]
-    if not number.word and (fraction or _near_accuracy(text, number, codes)):
+    if fraction or (not number.word and _near_accuracy(text, number, codes)):
         senses.insert(0, Sense(kind="threshold", value=round(value, 6)))
     alone = len(text) - (number.end - number.start) <= _REST_MAX
     told = number.value > 1 and text[number.start : number.end].replace("-", " ") in own_words(codes)
-    if number.word and not (alone or told):
+    if number.word and not (fraction or alone or told):
         return None
     return Mention(start=number.start, end=number.end, text=text[number.start : number.end], senses=tuple(senses))
 
@@ -129,6 +135,7 @@ def _articles(text: str, codes: tuple[str, ...], taken: list[tuple[int, int]]) -
     one, free = terms(codes, "one").pattern, terms(codes, "all_free").pattern
     units = "|".join(terms(codes, section).pattern for section in _SLOT_SECTIONS)
     forms: list[tuple[str, str, JsonValue]] = [
+        (rf"{_HALF}\s*(?:(?:of|{one})\s+)?(?:{units})", "count", 0.5),
         (terms(codes, "hour_and_half").pattern, "duration", 5400),
         (terms(codes, "half_hour").pattern, "duration", 1800),
         (rf"(?:{free})\s*(?:[^\s.,;]+\s+){{0,2}}?(?:{units})|{free}", "count", "free"),
@@ -244,6 +251,3 @@ def _plain_words(text: str, codes: tuple[str, ...]) -> list[Mention]:
     return [
         Mention(start=n.start, end=n.end, text=text[n.start : n.end], senses=(Sense(kind="number", value=_whole(n.value)),)) for n in words
     ]
-
-
-ALL_CODES = tuple(LANGUAGES)

@@ -15,7 +15,7 @@ from agents.planning.text import fold
 ALL = tuple(LANGUAGES)
 CONFIRM = "confirm"
 SmallTalk = Literal["greeting", "thanks", "help", "never_mind", "yes", "no", "nothing"]
-Follow = Literal["withdraw", "agree", "decline", "answer", "amend", "fresh"]
+Follow = Literal["withdraw", "agree", "decline", "answer", "amend", "extend", "fresh"]
 _NUMERIC = {"count", "threshold", "version", "duration"}
 _WORDS_LEFT_MAX = 2
 _SHARE_MIN = 50
@@ -56,7 +56,7 @@ def follow(understood: Understood, pending: Pending, playbook: Playbook, talk: S
     if talk in {"yes", "no"} and not understood.mentions:
         return "agree" if talk == "yes" else "decline"
     if _starts_anew(understood, playbook):
-        return "fresh"
+        return "extend" if _goes_on(understood, pending) else "fresh"
     if pending.asked == CONFIRM and terms(ALL, "yes").match(understood.text):
         return "agree"
     return "answer" if pending.asked and pending.asked != CONFIRM else "amend"
@@ -68,6 +68,21 @@ def _starts_anew(understood: Understood, playbook: Playbook) -> bool:
     if own - _soft(understood, own):
         return True
     return bool(understood.asked & set(playbook.does)) and _is_whole(understood, playbook)
+
+
+def _goes_on(understood: Understood, pending: Pending) -> bool:
+    """'and then deploy it': a further task that names nothing, and so is about what is open."""
+    named = any(sense.kind not in _NUMERIC | {"number"} for mention in understood.mentions for sense in mention.senses)
+    return pending.asked is None and not named and not understood.question and terms(ALL, "it").search(understood.text) is not None
+
+
+def without_leading_no(understood: Understood, pending: Pending) -> Understood:
+    """'no, three slots': the 'no' takes back what is open and denies nothing of what follows; of a yes-or-no question it is the answer."""
+    first = re.match(rf"\W*(?:(?:oh|ah|hm+|ach|eh)\W+)?(?:{terms(ALL, 'no').pattern})\s*[,.;:!-]+\s*\w", understood.text)
+    if pending.asked == CONFIRM or first is None:
+        return understood
+    marks = tuple(m for m in understood.marks if m.kind != "negation" or m.end > first.end())
+    return understood.model_copy(update={"marks": marks})
 
 
 def _soft(understood: Understood, own: frozenset[str]) -> frozenset[str]:

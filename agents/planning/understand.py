@@ -1,11 +1,13 @@
 """From words to findings: languages, names, quantities, strong verbs with their negations, marks and mood."""
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
 
 from agents.planning.algorithms import algorithms_in
 from agents.planning.cues import Cues
+from agents.planning.form import Span, plain, quiet_spans, within
 from agents.planning.interface import Facts
 from agents.planning.languages import LANGUAGES, languages_of, negation_terms, terms
 from agents.planning.link import names_in
@@ -43,6 +45,7 @@ _LISTED: tuple[tuple[MarkKind, str], ...] = (
     ("unsupported", "unsupported"),
     ("metric", "other_metric"),
 )
+_LIST_NUMBER_MAX = 5
 _AFTER_VERB = frozenset({"de", "nl", "ja", "zh"})
 
 
@@ -69,14 +72,15 @@ class Reader:
         Args:
             every_language: read number words of all languages: for a short answer to a question, which shows no language.
         """
-        text = fold(raw)
+        text = fold(plain(raw))
         codes = languages_of(text, self.cues.hits_by_language(text))
         if every_language:
             codes = (*codes, *(c for c in LANGUAGES if c not in codes))
         actions = self.cues.actions_in(text, codes)
-        mentions = self._mentions(text, facts, codes, actions, answering=every_language)
-        actions = [a for a in actions if not any(m.start <= a.start and a.end <= m.end for m in mentions)]
-        actions, marks = self._marks(text, codes, actions, mentions)
+        quiet = tuple(quiet_spans(text, codes, self._namer(facts, codes)))
+        mentions = _loud(self._mentions(text, facts, codes, actions, answering=every_language), quiet)
+        actions = [a for a in actions if not within(a.span, [m.span for m in mentions]) and self._asks(a, actions, quiet)]
+        actions, marks = self._marks(text, codes, (actions, mentions), quiet)
         return Understood(
             text=text,
             codes=codes,
@@ -85,8 +89,27 @@ class Reader:
             things=self.cues.things_in(text, codes),
             marks=tuple(marks),
             slot_word=_slot_word(text, codes),
-            **_mood(text, codes),
+            quiet=quiet,
+            **_mood(text[_opening(text, quiet) :], codes),
         )
+
+    def _namer(self, facts: Facts, codes: tuple[str, ...]) -> Callable[[str], bool]:
+        """Tells whether a word may be a person's name or that of the writer's team: it means nothing else here."""
+        teams = {word for team in facts.teams for word in fold(team.name).split("-")} | {"team", "the", "from", "of", "and"}
+        stop = stop_words(codes)
+
+        def is_name(word: str) -> bool:
+            return word in teams or not (word in stop or word.isdigit() or self.cues.knows(word, codes))
+
+        return is_name
+
+    def _asks(self, action: Action, actions: list[Action], quiet: tuple[Span, ...]) -> bool:
+        """Whether a verb asks for something: not within what is quiet, unless it changes something that was not asked for before."""
+        around = next((span for span in quiet if within(action.span, [span])), None)
+        if around is None:
+            return True
+        before = {concept for a in actions if a.end <= around[0] for concept in a.concepts}
+        return around[0] > 0 and bool((set(action.concepts) & self.cues.effectful) - before) and "best" not in action.concepts
 
     def _mentions(self, text: str, facts: Facts, codes: tuple[str, ...], actions: list[Action], *, answering: bool) -> list[Mention]:
         found = names_in(text, facts, codes, set(stop_words(codes)))
@@ -97,16 +120,20 @@ class Reader:
         found = _drop_late(text, found)
         training = any("train" in action.concepts for action in actions)
         verbs = [a for a in actions if len(a.text.split()) == 1]
-        found += Finder(text, codes, found, verbs).run(training=training)
+        found += Finder(text, codes, found, verbs, self.cues.effectful).run(training=training)
         return sorted(found, key=lambda m: m.start)
 
-    def _marks(self, text: str, codes: tuple[str, ...], actions: list[Action], mentions: list[Mention]) -> tuple[list[Action], list[Mark]]:
-        hidden = _spans(terms(codes, "soft_condition"), text) + _spans(_HARMLESS, text) + _spans(terms(codes, "now"), text)
+    @staticmethod
+    def _marks(
+        text: str, codes: tuple[str, ...], said: tuple[list[Action], list[Mention]], quiet: tuple[Span, ...]
+    ) -> tuple[list[Action], list[Mark]]:
+        actions, mentions = said
+        hidden = list(quiet) + _spans(terms(codes, "soft_condition"), text) + _spans(_HARMLESS, text) + _spans(terms(codes, "now"), text)
         negations = [s for s in _spans(negation_terms(codes), text) if free_of(s, hidden)]
         marks = _listed(text, codes, hidden, actions, mentions)
         marks += [_mark("time", text, s) for s in _spans(_CLOCK, text)]
         marks = _without_timed_conditions(marks)
-        actions, left = _negate(text, codes, _without_harmless(text, actions), negations)
+        actions, left = _negate(text, codes, (_without_harmless(text, actions), mentions), negations)
         actions = [_ungate(text, codes, action, mentions) for action in actions]
         marks += [_mark("negation", text, s) for s in left if not _is_comparison(text, codes, s)]
         marks += _below(text, codes, mentions)
@@ -134,6 +161,19 @@ def _without_harmless(text: str, actions: list[Action]) -> list[Action]:
     """Strong verbs outside set phrases, in which they ask for nothing."""
     phrases = _spans(_HARMLESS, text)
     return [a for a in actions if not any(start <= a.start and a.end <= end for start, end in phrases)]
+
+
+def _loud(mentions: list[Mention], quiet: tuple[Span, ...]) -> list[Mention]:
+    """Mentions but for the unknown names of what is quiet ('Kind regards, Maria'), and the numbers of a list ('2)')."""
+    numbers = [span for span in quiet if span[1] - span[0] <= _LIST_NUMBER_MAX]
+    named = [m for m in mentions if not (within(m.span, quiet) and (m.unknown or m.senses[0].kind == "endpoint_name"))]
+    return [m for m in named if not (m.sense("number") and within(m.span, numbers))]
+
+
+def _opening(text: str, quiet: tuple[Span, ...]) -> int:
+    """Where the text begins after its salutation."""
+    greeting = terms(tuple(LANGUAGES), "greeting")
+    return next((end for start, end in quiet if start == 0 and greeting.match(text)), 0)
 
 
 def _mark(kind: MarkKind, text: str, span: tuple[int, int]) -> Mark:
@@ -164,11 +204,24 @@ def _is_comparison(text: str, codes: tuple[str, ...], span: tuple[int, int]) -> 
     )
 
 
+def _denied_after(text: str, codes: tuple[str, ...], actions: list[Action], mentions: list[Mention]) -> set[int]:
+    """Verbs that what follows them denies: 'the deployment can wait'. No name and no comma stands between."""
+    found = set()
+    for start, _ in _spans(terms(codes, "denied_after"), text):
+        before = [i for i, a in enumerate(actions) if a.end <= start]
+        gap = (actions[before[-1]].end, start) if before else (start, start)
+        plain_gap = re.fullmatch(r"(?:\s+[^\s.,;:!?]+){0,2}\s*", text[slice(*gap)])
+        if before and plain_gap and free_of(gap, [m.span for m in mentions]):
+            found.add(before[-1])
+    return found
+
+
 def _negate(
-    text: str, codes: tuple[str, ...], actions: list[Action], negations: list[tuple[int, int]]
+    text: str, codes: tuple[str, ...], said: tuple[list[Action], list[Mention]], negations: list[tuple[int, int]]
 ) -> tuple[list[Action], list[tuple[int, int]]]:
     """Attach each negation to the strong verbs in its reach; return what could not be attached."""
-    negated: set[int] = set()
+    actions, mentions = said
+    negated = _denied_after(text, codes, actions, mentions)
     left = []
     for span in negations:
         hits = _reached(text, codes, actions, span)
@@ -184,6 +237,7 @@ def _negate(
 def _reached(text: str, codes: tuple[str, ...], actions: list[Action], span: tuple[int, int]) -> list[int]:
     """The places of the verbs that a negation denies: the one that it stands in, the one before it, or those after it."""
     inside = [i for i, a in enumerate(actions) if a.start <= span[0] and span[1] <= a.end]
+    inside = inside or [i for i, a in enumerate(actions) if span[0] <= a.start and a.end <= span[1]]
     if inside:
         return inside
     start, end = _clause(text, span[0])

@@ -163,9 +163,10 @@ def unknown_ids(text: str, known: list[Mention]) -> list[Mention]:
 class Finder:
     """Collects unknown names of one text, leaving alone what is already linked."""
 
-    def __init__(self, text: str, codes: tuple[str, ...], known: list[Mention], verbs: list[Action]) -> None:
+    def __init__(self, text: str, codes: tuple[str, ...], known: list[Mention], verbs: list[Action], effects: set[str]) -> None:
         self.text, self.codes = text, codes
         self.verbs = [verb.span for verb in verbs]
+        self.changes = [verb.span for verb in verbs if effects & set(verb.concepts)]
         self.training = [verb.end for verb in verbs if "train" in verb.concepts]
         self.found: list[Mention] = []
         self.taken = [m.span for m in known]
@@ -180,7 +181,8 @@ class Finder:
         there = pattern.match(self.text, place) if place is not None else None
         for match in pattern.finditer(self.text) if place is None else filter(None, [there]):
             name, span = match["name"], match.span("name")
-            if self._is_common(name, kind) or not free_of(span, self.taken + self.verbs) or (ids_only and not re.search(r"[\d-]", name)):
+            busy = self.taken + (self.changes if pattern in _subject_patterns(self.codes) else self.verbs)
+            if self._is_common(name, kind) or not free_of(span, busy) or (ids_only and not re.search(r"[\d-]", name)):
                 continue
             self.found.append(Mention(start=span[0], end=span[1], text=name, senses=(Sense(kind=kind, value=name),)))
             self.taken.append(span)

@@ -34,6 +34,18 @@ def found(text: str) -> list[tuple[str, object]]:
         ("for less than $5", "money", 5),
         ("a slot", "count", 1),
         ("all free slots", "count", "free"),
+        ("on a thousand GPUs", "count", 1000),
+        ("two hundred and five slots", "count", 205),
+        ("with 5k slots", "count", 5000),
+        ("fünfhundert Slots", "count", 500),
+        ("cinq mille slots", "count", 5000),
+        ("一千个槽位", "count", 1000),
+        ("on minus two slots", "count", -2),
+        ("on half a slot", "count", 0.5),
+        ("auf einen halben Slot", "count", 0.5),
+        ("ninety-five point five percent", "threshold", 0.955),
+        ("zero point nine five", "threshold", 0.95),
+        ("two slots if über 90 Prozent", "threshold", 0.9),
     ],
 )
 def test_kind_and_value(text: str, kind: str, value: object) -> None:
