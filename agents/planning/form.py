@@ -54,7 +54,9 @@ def _signature() -> re.Pattern[str]:
 def _letter(text: str, is_name: Callable[[str], bool]) -> list[Span]:
     """Salutation and signature, where nothing but names stands in them."""
     found = [pattern.search(text) for pattern in (_salutation(), _signature())]
-    return [m.span() for m in found if m and all(is_name(word) for word in re.findall(rf"[{WORD}]+", m["names"]))]
+    hello = terms(ALL, "greeting").match(text)
+    spans = [m.span() for m in found if m and all(is_name(word) for word in re.findall(rf"[{WORD}]+", m["names"]))]
+    return [*spans, hello.span()] if hello and " " in hello.group() else spans
 
 
 def _list_numbers(text: str) -> list[Span]:

@@ -178,7 +178,7 @@ class PlaybookPlanner:
         attempts = [self._desk.attempt(name, turn, understood, facts) for name in order if self._comparable(name, order[0], understood)]
         whole = next((a for a in attempts if not a.uncovered), None)
         if whole is not None:
-            return whole
+            return self._made_first(whole, turn, understood, facts) or whole
         refused = attempts[0] if isinstance(attempts[0].outcome, Refusal) else None
         return (
             (refused and self._made_first(refused, turn, understood, facts))
@@ -187,13 +187,15 @@ class PlaybookPlanner:
         )
 
     def _made_first(self, refused: Attempt, turn: Turn, understood: Understood, facts: Facts) -> Attempt | None:
-        """'digits, two slots, live from 95 %': where no such model is registered and slots are given, its training is meant too."""
-        if not isinstance(refused.outcome, Refusal) or refused.outcome.code != "model_unknown" or not understood.of_kind("count"):
+        """'digits, two slots, live from 95 %': with no such model registered, and slots or nothing named: train it too."""
+        named = any(understood.of_kind(kind) for kind in ("model", "dataset", "unknown_model", "unknown_dataset"))
+        unknown = isinstance(refused.outcome, Refusal) and refused.outcome.code == "model_unknown"
+        if not unknown or (named and not understood.of_kind("count")):
             return None
         does = set(self._playbooks[refused.name].does)
         wider = [p.name for p in self._playbooks.values() if does < set(p.does)]
         attempts = [self._desk.attempt(name, turn, understood, facts) for name in wider if not understood.of_kind("version")]
-        return next((a for a in attempts if not a.uncovered and isinstance(a.outcome, Draft)), None)
+        return next((a for a in attempts if not a.uncovered and isinstance(a.outcome, Draft | Question)), None)
 
     def _comparable(self, name: str, top: str, understood: Understood) -> bool:
         """A reading never stands in for an effect that was asked for, nor one effect for another that was not named."""

@@ -20,6 +20,14 @@ _REST_MAX = 3
 _LIKELY_SHARE = 0.5
 _PERCENT_OF = "百分之"
 _ANSWER_WORDS_MAX = 6
+_QUARTER = (
+    r"(?:(?:a |one )?quarter (?:of an )?hour|(?:eine[r]? )?viertelstunde|(?:un )?quart d'heure|(?:un )?cuarto de hora|"
+    r"(?:un )?quarto d'ora|(?:um )?quarto de hora|(?:een )?kwartier|четверть часа|一刻钟|15分)"
+)
+_THREE_QUARTERS = (
+    r"(?:(?:three|3) quarters of an hour|(?:eine )?dreiviertelstunde|trois quarts d'heure|tres cuartos de hora|"
+    r"tre quarti d'ora|tres quartos de hora|drie kwartier)"
+)
 _HALF = (
     rf"{LEFT}(?:(?:a|une?|eine[nr]?|einen|un|una|uno|um|uma|een)\s+)?"
     r"(?:half|halbe[nrs]?|demi|medio|media|mezzo|mezza|meio|meia|halve|пол|половин\w*|半)"
@@ -136,6 +144,9 @@ def _articles(text: str, codes: tuple[str, ...], taken: list[tuple[int, int]]) -
     units = "|".join(terms(codes, section).pattern for section in _SLOT_SECTIONS)
     forms: list[tuple[str, str, JsonValue]] = [
         (rf"{_HALF}\s*(?:(?:of|{one})\s+)?(?:{units})", "count", 0.5),
+        (rf"{LEFT}{_THREE_QUARTERS}", "duration", 2700),
+        (rf"{LEFT}{_QUARTER}", "duration", 900),
+        (rf"{LEFT}of (?:{one}) (?:{terms(codes, 'hour').pattern})", "part", 3600),
         (terms(codes, "hour_and_half").pattern, "duration", 5400),
         (terms(codes, "half_hour").pattern, "duration", 1800),
         (rf"(?:{free})\s*(?:[^\s.,;]+\s+){{0,2}}?(?:{units})|{free}", "count", "free"),

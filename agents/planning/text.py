@@ -36,7 +36,7 @@ def term_pattern(term: str, units: str = "") -> str:
     parts = [fold(part) for part in term.split("...")]
     escaped = [re.escape(part.strip()).replace(r"\*", rf"[{WORD}]*").replace(r"\ ", r"[\s-]+") for part in parts]
     escaped = [
-        part.replace("[\\s-]+<n>", "<n>").replace("<n>", rf"(?:\s+[^\s.;!?]+){{0,4}}?\s*(?:(?<=\s)|(?<=\d)|(?<=-))(?:{units})")
+        part.replace("[\\s-]+<n>", "<n>").replace("<n>", rf"(?:\s+[^\s.;:!?]+){{0,4}}?\s*(?:(?<=\s)|(?<=\d)|(?<=-))(?:{units})")
         for part in escaped
     ]
     if has_cjk(term):

@@ -78,7 +78,7 @@ def _goes_on(understood: Understood, pending: Pending) -> bool:
 
 def without_leading_no(understood: Understood, pending: Pending) -> Understood:
     """'no, three slots': the 'no' takes back what is open and denies nothing of what follows; of a yes-or-no question it is the answer."""
-    first = re.match(rf"\W*(?:(?:oh|ah|hm+|ach|eh)\W+)?(?:{terms(ALL, 'no').pattern})\s*[,.;:!-]+\s*\w", understood.text)
+    first = re.match(rf"\W*(?:(?:oh|ah|hm+|ach|eh)\W+)?(?:(?:{terms(ALL, 'no').pattern})[\s,]*)+(?<=[\s,])[,.;:!\s-]*\w", understood.text)
     if pending.asked == CONFIRM or first is None:
         return understood
     marks = tuple(m for m in understood.marks if m.kind != "negation" or m.end > first.end())

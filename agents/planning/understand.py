@@ -46,6 +46,11 @@ _LISTED: tuple[tuple[MarkKind, str], ...] = (
     ("metric", "other_metric"),
 )
 _LIST_NUMBER_MAX = 5
+_SUBJUNCTIVE = re.compile(r"\bif (?:[^\s.,;]+ ){1,5}$")
+_MAY_HAVE = re.compile(r"(?:may|can|could) (?:i|we) (?:please )?(?:have|get)\b")
+_SINCE = re.compile(r"(?:since|seit|depuis|sinds|ever since) $")
+_REQUESTS = re.compile(r"(?:もらえ|くれ|いただけ|頂け)(?:ます|ません|ない)(?:でしょう)?か")
+_SHARE_NEAR = 24
 _AFTER_VERB = frozenset({"de", "nl", "ja", "zh"})
 
 
@@ -79,7 +84,7 @@ class Reader:
         actions = self.cues.actions_in(text, codes)
         quiet = tuple(quiet_spans(text, codes, self._namer(facts, codes)))
         mentions = _loud(self._mentions(text, facts, codes, actions, answering=every_language), quiet)
-        actions = [a for a in actions if not within(a.span, [m.span for m in mentions]) and self._asks(a, actions, quiet)]
+        actions = [a for a in actions if not within(a.span, [m.span for m in mentions]) and self._asks(a, actions, quiet, (text, codes))]
         actions, marks = self._marks(text, codes, (actions, mentions), quiet)
         return Understood(
             text=text,
@@ -103,13 +108,15 @@ class Reader:
 
         return is_name
 
-    def _asks(self, action: Action, actions: list[Action], quiet: tuple[Span, ...]) -> bool:
-        """Whether a verb asks for something: not within what is quiet, unless it changes something that was not asked for before."""
+    def _asks(self, action: Action, actions: list[Action], quiet: tuple[Span, ...], spoken: tuple[str, tuple[str, ...]]) -> bool:
+        """Whether a verb asks for something: not within what is quiet, but an 'otherwise' may ask for a change that is new."""
+        text, codes = spoken
         around = next((span for span in quiet if within(action.span, [span])), None)
         if around is None:
             return True
         before = {concept for a in actions if a.end <= around[0] for concept in a.concepts}
-        return around[0] > 0 and bool((set(action.concepts) & self.cues.effectful) - before) and "best" not in action.concepts
+        new = (set(action.concepts) & self.cues.effectful) - before
+        return bool(new) and terms(codes, "otherwise").match(text, around[0]) is not None
 
     def _mentions(self, text: str, facts: Facts, codes: tuple[str, ...], actions: list[Action], *, answering: bool) -> list[Mention]:
         found = names_in(text, facts, codes, set(stop_words(codes)))
@@ -129,10 +136,10 @@ class Reader:
     ) -> tuple[list[Action], list[Mark]]:
         actions, mentions = said
         hidden = list(quiet) + _spans(terms(codes, "soft_condition"), text) + _spans(_HARMLESS, text) + _spans(terms(codes, "now"), text)
-        negations = [s for s in _spans(negation_terms(codes), text) if free_of(s, hidden)]
+        negations = [s for s in _spans(negation_terms(codes), text) if free_of(s, hidden) and not _compares(text, codes, s, mentions)]
         marks = _listed(text, codes, hidden, actions, mentions)
         marks += [_mark("time", text, s) for s in _spans(_CLOCK, text)]
-        marks = _without_timed_conditions(marks)
+        marks = [m for m in _without_timed_conditions(marks) if m.kind != "time" or not _SINCE.search(text[: m.start])]
         actions, left = _negate(text, codes, (_without_harmless(text, actions), mentions), negations)
         actions = [_ungate(text, codes, action, mentions) for action in actions]
         marks += [_mark("negation", text, s) for s in left if not _is_comparison(text, codes, s)]
@@ -201,6 +208,14 @@ def _is_comparison(text: str, codes: tuple[str, ...], span: tuple[int, int]) -> 
     """'no worse than', 'nicht unter': a negation that is part of a comparison."""
     return any(
         overlaps(span, m) or 0 <= m[0] - span[1] <= 2 for m in _spans(terms(codes, "above"), text) + _spans(terms(codes, "below"), text)
+    )
+
+
+def _compares(text: str, codes: tuple[str, ...], span: tuple[int, int], mentions: list[Mention]) -> bool:
+    """'not below 95 %': a comparison with a share right behind it denies no verb."""
+    near = any(0 <= m.start - span[1] < _SHARE_NEAR for m in mentions if m.sense("threshold"))
+    return near and any(
+        overlaps(span, m) or 0 <= m[0] - span[1] <= 1 for m in _spans(terms(codes, "above"), text) + _spans(terms(codes, "below"), text)
     )
 
 
@@ -320,11 +335,21 @@ def without_courtesy(text: str, codes: tuple[str, ...]) -> tuple[str, bool]:
 
 def _mood(text: str, codes: tuple[str, ...]) -> dict[str, bool]:
     rest, polite = without_courtesy(text, codes)
-    starts = terms(codes, "question").match(rest) is not None
+    starts = (opener := terms(codes, "question").match(rest)) is not None and not _has_done(text, rest, opener)
     asks = text.rstrip(" \"')").endswith(("?", "？")) or "か。" in text or text.endswith(("吗", "か"))
-    wonder = any(_wonders(text, m) for m in terms(codes, "hypothetical").finditer(text))
-    past = [m for m in terms(codes, "past").finditer(text) if " " in m.group() or len(m.group()) > 3]
+    asks = asks and not _REQUESTS.search(text)
+    wonder = any(_wonders(text, m) for m in terms(codes, "hypothetical").finditer(text) if not _MAY_HAVE.match(text, m.start()))
+    past = [
+        m
+        for m in terms(codes, "past").finditer(text)
+        if (" " in m.group() or len(m.group()) > 3) and not _SUBJUNCTIVE.search(text[: m.start()])
+    ]
     return {"question": starts or (asks and not polite), "hypothetical": wonder, "past": bool(past)}
+
+
+def _has_done(text: str, rest: str, opener: re.Match[str]) -> bool:
+    """'Have iris trained on two slots': an order to see to it, where nobody who could have done it follows, and no question mark."""
+    return opener.group() == "have" and "?" not in text and re.match(r"\s+(?:we|i|you|they|any|there)\b", rest[opener.end() :]) is None
 
 
 def _wonders(text: str, match: re.Match[str]) -> bool:

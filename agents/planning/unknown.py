@@ -48,6 +48,10 @@ _WEAK_AS = frozenset({"as", "at", "behind", "under", "als", "como", "come", "ÐºÐ
 _COMMON_SECTIONS = frozenset(Language.model_fields) - {"numbers", "number_form", "teens_after", "nouns", "endpoint_as", "model_as"}
 
 
+_PHRASES = frozenset({"unsupported", "harmless", "never_mind"})
+"""Sections whose phrases hold words that may well be names: 'split traffic'."""
+
+
 @cache
 def stop_words(codes: tuple[str, ...]) -> frozenset[str]:
     """Words that are never a name of ours in these languages."""
@@ -55,7 +59,8 @@ def stop_words(codes: tuple[str, ...]) -> frozenset[str]:
     for code in codes:
         language = LANGUAGES[code]
         for section in _COMMON_SECTIONS:
-            words.update(word.rstrip("*") for term in getattr(language, section) for word in fold(term).split())
+            terms_of = [term for term in getattr(language, section) if section not in _PHRASES or " " not in term]
+            words.update(word.rstrip("*") for term in terms_of for word in fold(term).split())
         words.update(language.numbers)
     return frozenset(words)
 
