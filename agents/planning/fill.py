@@ -223,7 +223,7 @@ class Filler:
         if kind == "count" and value == "free":
             return self.facts.slots_free
         if kind == "version" and value == "latest":
-            return self._latest()
+            return self._latest() if "model_name" in self.playbook.slots else self._previous_version()
         return value
 
     def _decided(self, found: list[Mention], spec: SlotSpec) -> Mention | None:

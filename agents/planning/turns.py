@@ -44,6 +44,8 @@ def small_talk(understood: Understood) -> SmallTalk | None:
             return kind
     if _only(text, "help"):
         return "help"
+    if not re.search(r"\w", terms(ALL, "never_mind").sub(" ", text)):
+        return "never_mind"
     if understood.asked:
         return None
     return next((kind for kind in order if _only(text, kind)), None)
