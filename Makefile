@@ -7,7 +7,7 @@ SOURCES := agents tools workflows factory_infra api cli evals benchmarks tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock clean nightly prove-line prove-agents
+.PHONY: help setup run test check format lock clean nightly prove-line prove-agents prove-gateway
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ prove-line: setup ## Measure every promise of the first job: one row each
 
 prove-agents: setup ## Measure every promise about the agents: one row each (ARGS='--only kills,switch')
 	@$(BIN)/python -m benchmarks.prove_agents $(ARGS)
+
+prove-gateway: setup ## Measure every promise about the gateway: one row each (ARGS='--only exactness,overspend')
+	@$(BIN)/python -m benchmarks.prove_gateway $(ARGS)
 
 clean: ## Remove what was built here; your data under LINESHAFT_HOME stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

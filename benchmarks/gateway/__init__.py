@@ -1,0 +1,1 @@
+"""Measures the gateway against an upstream that knows what it truly produced."""
