@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from factory_infra.batched import Batched
 from factory_infra.errors import Unauthenticated
 from factory_infra.notices import News, Remembered
 from factory_infra.paas.tenants.models import ApiKey, Principal
@@ -46,6 +47,7 @@ class KeyRing:
         self._tenants = tenants
         self._known: Remembered[str, _Known] = Remembered(news, KEYS_CHANNEL, entries_max=keys_max)
         self._unknown: Remembered[str, bool] = Remembered(news, KEYS_CHANNEL, entries_max=unknown_max)
+        self._asked: Batched[str, tuple[ApiKey, KeyProof]] = Batched(tenants.known_keys)
         self._second = 0
         self._doubts = 0
 
@@ -89,7 +91,7 @@ class KeyRing:
         if self._unknown.get(key_id, key_id):
             return None
         mark, mark_unknown = self._known.mark(key_id), self._unknown.mark(key_id)
-        found = await self._tenants.known_key(key_id)
+        found = await self._asked.get(key_id)
         if found is None:
             self._unknown.put(key_id, key_id, True, mark_unknown)
             return None

@@ -5,8 +5,9 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, func, or_, select, update
 
 from factory_infra.database import Database, utcnow
 from factory_infra.errors import Conflict, Forbidden, InvalidInput, NotFound
@@ -187,10 +188,11 @@ class Tenants:
             raise invalid_key()
         return managing(row)
 
-    async def known_key(self, key_id: str) -> tuple[ApiKey, KeyProof] | None:
-        """Return a key with what its secret is checked by, for who remembers keys; None where there is none."""
-        row = await self._key(key_id)
-        return None if row is None else (ApiKey.model_validate(row), proof_of(row))
+    async def known_keys(self, key_ids: Sequence[str]) -> dict[str, tuple[ApiKey, KeyProof]]:
+        """Return those of some keys that exist, each with what its secret is checked by: for who remembers keys."""
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(select(KeyRow.__table__).where(KeyRow.id == func.any(list(key_ids))))).all()
+        return {row.id: (ApiKey.model_validate(row), proof_of(row)) for row in rows}
 
     async def renew(self, key_id: str, kept: str, secret: str) -> None:
         """Put a digest from before the pepper into today's form; the secret must be the one that fits it. Again changes nothing."""
@@ -211,7 +213,7 @@ def key_unknown(key_id: str) -> NotFound:
     return NotFound(f"There is no key {key_id}.", code="key_unknown", remedy="List the keys with GET /v1/keys.")
 
 
-def proof_of(row: KeyRow | None) -> KeyProof:
+def proof_of(row: KeyRow | Row[*tuple[Any, ...]] | None) -> KeyProof:
     """What a key's secret is checked by; what nobody's secret fits where there is no key."""
     if row is None:
         return NO_KEY

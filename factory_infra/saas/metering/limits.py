@@ -1,13 +1,13 @@
 """The caps that administrators set: for a team, one of its projects or one of its keys, on one resource in one window."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import Row, delete, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,6 +24,9 @@ from factory_infra.saas.metering.uses import budget_limit, window_start
 CAP_MAX = Decimal(10) ** 11
 """Above any bill and any rate; the ledger's columns hold twelve digits before the point."""
 REMEMBERED_MAX = 20_000
+TEAMS_MAX = 2_000
+TOGETHER_MAX = 200
+"""Up to so many limits of a team are read and remembered together; beyond, those of each caller by themselves."""
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
 WINDOWS: tuple[Window, ...] = get_args(Window)
 IN_WORDS = {"minute": "a minute", "day": "a day", "month": "a month", "total": "in all"}
@@ -71,15 +74,42 @@ class CapState(BaseModel):
         return f"{value.normalize():f}"
 
 
+class _Team:
+    """A team's budget and, where they are few enough, all of its limits: then no call of any of its keys asks for them again."""
+
+    __slots__ = ("_by_key", "_by_project", "_few", "_own")
+
+    def __init__(self, budget: Limit, limits: Sequence[tuple[str, str, Limit]] | None) -> None:
+        self._few = limits is not None
+        self._own = (budget, *(limit for project, key_id, limit in limits or () if not project and not key_id))
+        self._by_project = _grouped((project, limit) for project, _, limit in limits or () if project)
+        self._by_key = _grouped((key_id, limit) for _, key_id, limit in limits or () if key_id)
+
+    def binding(self, project: str, key_id: str) -> tuple[Limit, ...] | None:
+        """What binds a call; None where the team has too many limits to be known here."""
+        if not self._few:
+            return None
+        return self._own + self._by_project.get(project, ()) + self._by_key.get(key_id, ())
+
+
+def _grouped(named: Iterable[tuple[str, Limit]]) -> dict[str, tuple[Limit, ...]]:
+    found: dict[str, tuple[Limit, ...]] = {}
+    for name, limit in named:
+        found[name] = (*found.get(name, ()), limit)
+    return found
+
+
 class LimitBook:
     """Keeps the caps in PostgreSQL, and remembers in the process which of them bind whom until one of the team's is changed."""
 
     def __init__(self, database: Database, news: News | None = None, *, remembered_max: int = REMEMBERED_MAX) -> None:
         """Without news nothing is remembered: each look-up asks PostgreSQL."""
         self._database = database
-        self._memory: Remembered[Place, tuple[Limit, ...]] | None = None
+        self._teams: Remembered[str, _Team] | None = None
+        self._places: Remembered[Place, tuple[Limit, ...]] | None = None
         if news is not None:
-            self._memory = Remembered(news, LIMITS_CHANNEL, entries_max=remembered_max)
+            self._teams = Remembered(news, LIMITS_CHANNEL, entries_max=min(remembered_max, TEAMS_MAX))
+            self._places = Remembered(news, LIMITS_CHANNEL, entries_max=remembered_max)
 
     async def set(self, wanted: Cap, *, by: str) -> CapState:
         """Set a cap or change it; what is used of its window stays used. It counts from the moment it was first set.
@@ -116,17 +146,40 @@ class LimitBook:
             return await self._states(session, list(await session.scalars(query)))
 
     async def limits_of(self, tenant: str, project: str = "", key_id: str = "") -> tuple[Limit, ...]:
-        """Return every limit that binds a call, the team's budget first. Raises NotFound for an unknown team."""
-        place = (tenant, project, key_id)
-        if self._memory is None:
-            return await self._read(place)
-        known = self._memory.get(tenant, place)
-        if known is not None:
-            return known
-        mark = self._memory.mark(tenant)
-        found = await self._read(place)
-        self._memory.put(tenant, place, found, mark)
-        return found
+        """Return what binds a call: the team's budget and limits, its project's, its key's. Raises NotFound for an unknown team."""
+        team = await self._team(tenant)
+        limits = team.binding(project, key_id)
+        return limits if limits is not None else await self._of_place((tenant, project, key_id))
+
+    async def _team(self, tenant: str) -> _Team:
+        if self._teams is None:
+            return await self._read_team(tenant)
+        known = self._teams.get(tenant, tenant)
+        if known is None:
+            mark = self._teams.mark(tenant)
+            known = await self._read_team(tenant)
+            self._teams.put(tenant, tenant, known, mark)
+        return known
+
+    async def _of_place(self, place: Place) -> tuple[Limit, ...]:
+        """The limits of one caller of a team that has more of them than are remembered together."""
+        known = self._places.get(place[0], place) if self._places is not None else None
+        if known is None:
+            mark = self._places.mark(place[0]) if self._places is not None else None
+            known = await self._read(place)
+            if self._places is not None:
+                self._places.put(place[0], place, known, mark)
+        return known
+
+    async def _read_team(self, tenant: str) -> _Team:
+        async with self._database.reading() as connection:
+            budget = await connection.scalar(select(TenantRow.budget).where(TenantRow.name == tenant))
+            if budget is None:
+                raise team_unknown(tenant)
+            query = select(LimitRow.__table__).where(LimitRow.tenant == tenant).order_by(LimitRow.id).limit(TOGETHER_MAX + 1)
+            rows = (await connection.execute(query)).all()
+        limits = None if len(rows) > TOGETHER_MAX else tuple((row.project, row.key_id, limit_of(row)) for row in rows)
+        return _Team(budget_limit(tenant, budget), limits)
 
     async def _read(self, place: Place) -> tuple[Limit, ...]:
         tenant = place[0]
@@ -134,8 +187,8 @@ class LimitBook:
             budget = await session.scalar(select(TenantRow.budget).where(TenantRow.name == tenant))
             if budget is None:
                 raise team_unknown(tenant)
-            rows = await session.scalars(select(LimitRow).where(LimitRow.id.in_(possible(place))).order_by(LimitRow.id))
-            return (budget_limit(tenant, budget), *(limit_of(row) for row in rows))
+            query = select(LimitRow).where(LimitRow.id.in_(possible(place))).order_by(LimitRow.key_id, LimitRow.project, LimitRow.id)
+            return (budget_limit(tenant, budget), *(limit_of(row) for row in await session.scalars(query)))
 
     async def _check_whose(self, session: AsyncSession, wanted: Cap) -> None:
         if await session.get(TenantRow, wanted.tenant) is None:
@@ -164,7 +217,7 @@ def possible(place: Place) -> Sequence[str]:
     ]
 
 
-def limit_of(row: LimitRow) -> Limit:
+def limit_of(row: LimitRow | Row[*tuple[Any, ...]]) -> Limit:
     """A cap as the meter takes it."""
     whose = f"project {row.project} of team {row.tenant}" if row.project else f"key {row.key_id}" if row.key_id else f"team {row.tenant}"
     what = "parallel calls" if row.resource == "parallel" else f"{row.resource} {IN_WORDS[row.window]}"

@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
@@ -67,9 +67,9 @@ class Counting(Tenants):
         self.go_on = asyncio.Event()
         self.go_on.set()
 
-    async def known_key(self, key_id: str) -> tuple[ApiKey, KeyProof] | None:
-        self.asked += 1
-        found = await super().known_key(key_id)
+    async def known_keys(self, key_ids: Sequence[str]) -> dict[str, tuple[ApiKey, KeyProof]]:
+        self.asked += len(key_ids)
+        found = await super().known_keys(key_ids)
         self.read.set()
         await self.go_on.wait()
         return found
@@ -270,8 +270,7 @@ class TestAttacks:
 
     async def test_a_stolen_digest_opens_nothing(self, tenants: Counting) -> None:
         issued, _ = await tenants.issue_key("vision", "ann", Role.USER)
-        found = await tenants.known_key(issued.id)
-        assert found is not None
+        [found] = (await tenants.known_keys([issued.id])).values()
         assert await refused(tenants.authenticate, f"ls_{issued.id}_{found[1].digest.removeprefix('hmac1:')}")
 
     async def test_every_refusal_has_the_same_words_and_the_same_steps(self, tenants: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,10 +318,8 @@ class TestBounds:
         class Many:
             pepper = PEPPER
 
-            async def known_key(self, key_id: str) -> tuple[ApiKey, KeyProof] | None:
-                if key_id.startswith("f"):
-                    return None
-                return example.model_copy(update={"id": key_id}), proof
+            async def known_keys(self, key_ids: Sequence[str]) -> dict[str, tuple[ApiKey, KeyProof]]:
+                return {each: (example.model_copy(update={"id": each}), proof) for each in key_ids if not each.startswith("f")}
 
             async def renew(self, key_id: str, kept: str, secret: str) -> None:
                 return

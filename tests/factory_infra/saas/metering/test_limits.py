@@ -13,6 +13,7 @@ from factory_infra.errors import LineshaftError
 from factory_infra.notices import Callback, Notices
 from factory_infra.paas.tenants.models import Role
 from factory_infra.paas.tenants.service import Tenants
+from factory_infra.saas.metering import limits
 from factory_infra.saas.metering.limits import Cap, LimitBook
 from factory_infra.saas.metering.uses import add, window_start
 from factory_infra.settings import Settings
@@ -56,10 +57,10 @@ async def ids(book: LimitBook, *place: str) -> list[str]:
     return [limit.id for limit in await book.limits_of(*place)]
 
 
-async def becomes(book: LimitBook, wanted: Decimal, seconds_max: float = 1.0) -> bool:
+async def becomes(book: LimitBook, wanted: Decimal, seconds_max: float = 1.0, project: str = "") -> bool:
     """Whether the second limit of team vision has a cap before long."""
     deadline = time.monotonic() + seconds_max
-    while [limit.cap for limit in await book.limits_of("vision")][1:] != [wanted]:
+    while [limit.cap for limit in await book.limits_of("vision", project)][1:] != [wanted]:
         if time.monotonic() > deadline:
             return False
         await asyncio.sleep(0.002)
@@ -67,7 +68,11 @@ async def becomes(book: LimitBook, wanted: Decimal, seconds_max: float = 1.0) ->
 
 
 class TestWhom:
-    async def test_a_call_is_bound_by_its_team_its_project_and_its_key_and_no_other(self, tenants: Tenants, database: Database) -> None:
+    @pytest.mark.parametrize("together", [200, 0])
+    async def test_a_call_is_bound_by_its_team_its_project_and_its_key_and_no_other(
+        self, tenants: Tenants, database: Database, monkeypatch: pytest.MonkeyPatch, together: int
+    ) -> None:
+        monkeypatch.setattr(limits, "TOGETHER_MAX", together)
         book = LimitBook(database)
         key, _ = await tenants.issue_key("vision", "ann", Role.USER)
         for each in (
@@ -80,14 +85,14 @@ class TestWhom:
             await book.set(each, by="root")
         team, project, mine = "vision:tokens:minute", "vision:project:reader:money:month", f"vision:key:{key.id}:parallel:now"
         assert await ids(book, "vision") == ["budget/vision", team]
-        assert await ids(book, "vision", "reader", key.id) == ["budget/vision", mine, project, team]
+        assert await ids(book, "vision", "reader", key.id) == ["budget/vision", team, project, mine]
         assert await ids(book, "vision", "other", "other") == ["budget/vision", team]
         titles = [limit.title for limit in await book.limits_of("vision", "reader", key.id)]
         assert titles == [
             "budget of team vision",
-            f"parallel calls of key {key.id}",
-            "money a month of project reader of team vision",
             "tokens a minute of team vision",
+            "money a month of project reader of team vision",
+            f"parallel calls of key {key.id}",
         ]
 
     async def test_a_key_of_another_team_cannot_be_bound_and_an_absent_team_has_no_limits(
@@ -151,13 +156,14 @@ class TestReach:
     ) -> None:
         statements: list[str] = []
         event.listen(database.engine.sync_engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
-        book = LimitBook(database, news[0], remembered_max=2)
+        book = LimitBook(database, news[0], remembered_max=1)
         await news[0].start()
         first = await book.limits_of("vision", "a")
         asked = len(statements)
-        assert await book.limits_of("vision", "a") is first and len(statements) == asked
-        for project in "bcd":
-            await book.limits_of("vision", project)
+        for project in "abcd":
+            assert await book.limits_of("vision", project) == first
+        assert len(statements) == asked, "a team's limits are remembered together"
+        await book.limits_of("language")
         asked = len(statements)
         await book.limits_of("vision", "a")
         assert len(statements) > asked, "more was remembered than may be"
@@ -165,3 +171,17 @@ class TestReach:
         asked = len(statements)
         await book.limits_of("vision", "a")
         assert len(statements) > asked
+
+    async def test_of_a_team_with_many_limits_each_callers_are_remembered_by_themselves(
+        self, tenants: Tenants, database: Database, news: list[Notices], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "TOGETHER_MAX", 1)
+        book = LimitBook(database, news[0], remembered_max=2)
+        await news[0].start()
+        for project in "ab":
+            await book.set(cap(project=project), by="root")
+        first = await book.limits_of("vision", "a")
+        assert [limit.id for limit in first] == ["budget/vision", "vision:project:a:tokens:minute"]
+        assert await book.limits_of("vision", "a") is first
+        await LimitBook(database).set(cap(project="a", amount="7"), by="root")
+        assert await becomes(book, Decimal(7), 5.0, "a")
