@@ -40,12 +40,13 @@ class Settings(BaseSettings):
 
     gateway_host: str = "127.0.0.1"
     gateway_port: int = 8405
+    gateway_url: str | None = Field(default=None, description="Where the gateway is found; set by the stack.")
     gateway_workers: int = Field(default=1, ge=1, le=64, description="Processes that answer calls of models.")
     gateway_body_bytes_max: int = 10_000_000
 
     model: str = Field(
         default="embedded:qwen2.5-coder-0.5b",
-        description="PROVIDER:NAME that agents think with: embedded:…, openai:…, bedrock:…, scripted:… or none.",
+        description="PROVIDER:NAME that agents think with: embedded:…, openai:…, bedrock:…, gateway:…, scripted:… or none.",
     )
     model_base_url: str | None = Field(default=None, description="Address of an OpenAI-compatible server for openai:….")
     model_key: SecretStr | None = None

@@ -6,7 +6,7 @@ from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
 from api.gateway.exchange import Exchange
-from factory_infra.errors import Forbidden, InvalidInput, Unauthenticated
+from factory_infra.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
 from factory_infra.paas.tenants.keyring import Caller
 from factory_infra.paas.tenants.models import Role
 
@@ -31,6 +31,7 @@ class Keys(Protocol):
 class Named:
     """What the attribution headers of a call name; empty where they do not."""
 
+    tenant: str
     run: str
     thread: str
     agent: str
@@ -82,10 +83,17 @@ async def caller_of(exchange: Exchange, keys: Keys) -> Caller:
 
 
 def named(exchange: Exchange, caller: Caller) -> Named:
-    """Read the attribution headers. Raises InvalidInput for what cannot be a name, Forbidden for another project than the key's."""
-    found = {name: _name(exchange, name) for name in ("run", "thread", "agent", "step", "project")}
+    """Read the attribution headers. An administrator may name the team that is charged, everybody else their own.
+
+    Raises InvalidInput for what cannot be a name, NotFound for another team than the key's, Forbidden for another project.
+    """
+    found = {name: _name(exchange, name) for name in ("tenant", "run", "thread", "agent", "step", "project")}
+    own = caller.principal.tenant
+    if own is not None and found["tenant"] not in {"", own}:
+        raise NotFound(f"There is no team '{found['tenant']}'.", code="team_unknown", remedy="Leave x-lineshaft-tenant out.")
     if caller.project and found["project"] not in {"", caller.project}:
         raise Forbidden("The key belongs to another project.", remedy="Leave x-lineshaft-project out, or use a key of that project.")
+    found["tenant"] = own or found["tenant"]
     return Named(**{**found, "project": caller.project or found["project"]})
 
 

@@ -79,7 +79,9 @@ async def asker_of(exchange: Exchange, service: Service, shape: Shape) -> Asker:
     """Tell who asks, for what, and within which limits. Raises Unauthenticated, Forbidden, InvalidInput, NotFound."""
     caller = await caller_of(exchange, service.keys)
     names = named(exchange, caller)
-    limits = await service.limits.limits_of(caller.principal.tenant or PLATFORM, names.project, caller.principal.key_id)
+    if names.tenant != (caller.principal.tenant or ""):
+        caller = replace(caller, principal=caller.principal.model_copy(update={"tenant": names.tenant}))
+    limits = await service.limits.limits_of(names.tenant or PLATFORM, names.project, caller.principal.key_id)
     exchange.on_refusal = lambda: limit_headers(service.meter.standing(limits), shape)
     return Asker(
         caller=replace(caller, project=names.project),

@@ -216,6 +216,7 @@ class LocalParts:
             "API_PORT": str(self._ports.api),
             "API_URL": self.api_url,
             "GATEWAY_HOST": self._settings.gateway_host,
+            "GATEWAY_URL": self.gateway_url,
             "GATEWAY_PORT": str(self._ports.gateway),
         }
         ours = {f"LINESHAFT_{name}": value for name, value in addresses.items() if value}

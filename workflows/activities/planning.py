@@ -29,6 +29,7 @@ from factory_infra.paas.tenants.models import PLATFORM, Tenant
 from factory_infra.paas.training.datasets import DATASETS
 from factory_infra.records.history import History
 from factory_infra.saas.metering.models import Attribution, Charge
+from factory_infra.saas.models.interface import AccountedModel
 from factory_infra.saas.models.models import ChatCall
 from tools.foreign import foreign_tools
 from tools.plan import Effect
@@ -157,6 +158,8 @@ class PlanningActivities:
         info = activity.info()
         name = effect_key(self._factory, f"model/{info.workflow_id}/{info.workflow_run_id}/{info.activity_id}")
         whose = Attribution(tenant=request.tenant, plan_id=request.plan_id, thread_id=request.thread_id, agent=request.agent)
+        if isinstance(model, AccountedModel):
+            return await accounted(model, call, whose)
         subject = model.name.partition(":")[2] if not model.name.startswith("scripted") else "scripted"
         characters = sum(len(message.content) for message in call.messages) + len(str(call.tools))
         worst = Charge(
@@ -182,6 +185,16 @@ class PlanningActivities:
             )
             await metering.settle(name, used)
         return {"ok": True, "answer": answer.model_dump(mode="json")}
+
+
+async def accounted(model: AccountedModel, call: ChatCall, whose: Attribution) -> JsonObject:
+    """Ask a model that reserves and settles by itself."""
+    async with beating():
+        try:
+            answer = await model.answer_for(call, whose)
+        except LineshaftError as error:
+            return {"ok": False, "reason": str(error)}
+    return {"ok": True, "answer": answer.model_dump(mode="json")}
 
 
 async def offered(factory: Factory, tenant: str | None) -> list[OfferedTool]:

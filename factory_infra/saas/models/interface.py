@@ -1,7 +1,8 @@
 """The one seam to chat models."""
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
+from factory_infra.saas.metering.models import Attribution
 from factory_infra.saas.models.models import ChatAnswer, ChatCall
 
 
@@ -25,4 +26,13 @@ class ChatModel(Protocol):
         Raises Unavailable (retryable: no connection, overload, timeout), InvalidInput (the upstream refuses the call as such),
         EffectFailed (the upstream refuses the key, or `model_nonsense`: the answer breaks its constraint).
         """
+        ...
+
+
+@runtime_checkable
+class AccountedModel(ChatModel, Protocol):
+    """A chat model whose calls are reserved and settled where they are answered: who asks it must not do that a second time."""
+
+    async def answer_for(self, call: ChatCall, whose: Attribution) -> ChatAnswer:
+        """Answer one call as `answer` does, charged as `whose` says. Also raises BudgetExceeded."""
         ...

@@ -1,14 +1,10 @@
 """Our messages and answers in LangChain's shape; loaded only by the providers that speak through LangChain."""
 
-import json
-
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages import ToolCall as LangChainToolCall
 
 from factory_infra.saas.models.checks import prompt_tokens_estimated, tokens_estimated
 from factory_infra.saas.models.models import ChatAnswer, ChatCall, ChatMessage, ToolCall
-
-CHOICE_FIELD = "choice"
 
 
 def messages_to_langchain(messages: list[ChatMessage]) -> list[BaseMessage]:
@@ -48,22 +44,3 @@ def answer_from_langchain(call: ChatCall, message: AIMessage, model: str) -> Cha
         tokens_cached=usage.get("input_token_details", {}).get("cache_read", 0),
         model=model,
     )
-
-
-def choice_object_schema(choices: list[str]) -> dict[str, object]:
-    """The JSON Schema of an object that holds one of the choices: structured outputs want an object at the root."""
-    return {
-        "type": "object",
-        "properties": {CHOICE_FIELD: {"type": "string", "enum": choices}},
-        "required": [CHOICE_FIELD],
-        "additionalProperties": False,
-    }
-
-
-def choice_unwrapped(content: str) -> str:
-    """The choice inside such an object; a server that ignored the schema may have answered in plain words, left as they are."""
-    try:
-        value = json.loads(content)
-    except json.JSONDecodeError:
-        return content
-    return str(value.get(CHOICE_FIELD, content)) if isinstance(value, dict) else str(value)

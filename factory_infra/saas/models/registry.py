@@ -13,6 +13,7 @@ PROVIDERS: dict[str, str] = {
     "embedded": "factory_infra.saas.models.providers.embedded:Embedded",
     "openai": "factory_infra.saas.models.providers.openai:OpenAICompatible",
     "bedrock": "factory_infra.saas.models.providers.bedrock:Bedrock",
+    "gateway": "factory_infra.saas.models.providers.gateway:GatewayModel",
     "scripted": "factory_infra.saas.models.providers.scripted:Scripted",
     "obedient": "factory_infra.saas.models.providers.obedient:Obedient",
 }

@@ -139,11 +139,12 @@ class Keys:
     scopes: frozenset[str] = frozenset({"gateway", "manage"})
     project: str = ""
     models: frozenset[str] | None = None
+    tenant: str | None = "vision"
 
     async def authenticate(self, key: str) -> Caller:
         if key != KEY:
             raise invalid_key()
-        principal = Principal(key_id="0123456789ab", name="k", role=self.role, tenant="vision")
+        principal = Principal(key_id="0123456789ab", name="k", role=self.role, tenant=self.tenant)
         return Caller(principal=principal, project=self.project, models=self.models, scopes=self.scopes, expires_at=None)
 
 

@@ -53,6 +53,19 @@ class TestCaller:
         assert (await doors.post("/v1/chat/completions", CHAT)).status_code == 403
 
 
+class TestTeam:
+    async def test_an_administrator_names_who_is_charged(self, doors: Gate) -> None:
+        doors.keys.role, doors.keys.tenant = Role.ADMIN, None
+        await doors.post("/v1/chat/completions", CHAT, **{"x-lineshaft-tenant": "language"})
+        await doors.post("/v1/chat/completions", CHAT)
+        assert [asker.tenant for asker, _ in doors.script.asked] == ["language", "platform"]
+
+    async def test_nobody_else_names_another_team(self, doors: Gate) -> None:
+        assert (await doors.post("/v1/chat/completions", CHAT, **{"x-lineshaft-tenant": "language"})).status_code == 404
+        assert (await doors.post("/v1/chat/completions", CHAT, **{"x-lineshaft-tenant": "vision"})).status_code == 200
+        assert [asker.tenant for asker, _ in doors.script.asked] == ["vision"]
+
+
 class TestAttribution:
     async def test_what_the_headers_name_is_whose_it_is(self, doors: Gate) -> None:
         names = {"run": "plan-1", "thread": "thread-1", "agent": "tuner", "step": "a/2", "project": "ocr"}

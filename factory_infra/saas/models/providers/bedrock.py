@@ -9,7 +9,8 @@ from langchain_core.messages import AIMessage
 
 from factory_infra.errors import EffectFailed, InvalidInput, LineshaftError, Unavailable
 from factory_infra.saas.models.checks import checked
-from factory_infra.saas.models.langchain import CHOICE_FIELD, answer_from_langchain, choice_object_schema, messages_to_langchain
+from factory_infra.saas.models.choices import CHOICE_FIELD, choice_object_schema
+from factory_infra.saas.models.langchain import answer_from_langchain, messages_to_langchain
 from factory_infra.saas.models.models import ChatAnswer, ChatCall
 from factory_infra.settings import Settings
 

@@ -8,7 +8,8 @@ from pydantic import SecretStr
 
 from factory_infra.errors import EffectFailed, InvalidInput, LineshaftError, Unavailable
 from factory_infra.saas.models.checks import checked
-from factory_infra.saas.models.langchain import answer_from_langchain, choice_object_schema, choice_unwrapped, messages_to_langchain
+from factory_infra.saas.models.choices import choice_object_schema, choice_unwrapped
+from factory_infra.saas.models.langchain import answer_from_langchain, messages_to_langchain
 from factory_infra.saas.models.models import ChatAnswer, ChatCall
 from factory_infra.settings import Settings
 
