@@ -9,7 +9,7 @@ from factory_infra.settings import Settings
 
 _WIDTH_PIPED = 160
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)  # ":key:" is part of a name here
 if not out.is_terminal:  # A pipe has no width to fit into: never cut a table for it.
     out.width = _WIDTH_PIPED
 

@@ -20,7 +20,7 @@ def pull_command(
     context: typer.Context, name: Annotated[str, typer.Argument(help="A name or alias from `lineshaft models list`.")] = DEFAULT
 ) -> None:
     """Load pinned weights, or go on where an earlier pull stopped; nothing is loaded when they are here and verified."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     try:
         spec = find(name)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -65,7 +65,7 @@ def list_command(
     for spec in PINNED.values():
         state = presence(spec, folder)
         table.add_row(spec.name, _word(state.present), _word(state.verified), f"{spec.size_bytes / 1e6:,.0f}", spec.license)
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 def _word(value: bool) -> str:

@@ -7,6 +7,9 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+ANSWER_SECONDS_MAX = 5.0
+"""One connection that hangs must not hold up everybody who asks after it."""
+
 
 class Batched(Generic[K, V]):
     """One question at a time: who asks while it is under way waits for the next one, and all who wait share that.
@@ -14,8 +17,9 @@ class Batched(Generic[K, V]):
     Alone, a look-up is asked at once. What the question raises, each of its askers gets; one that is cancelled disturbs no other.
     """
 
-    def __init__(self, ask: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> None:
-        """`ask` returns what it found of some keys; those that it leaves out are not there."""
+    def __init__(self, ask: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], *, seconds_max: float = ANSWER_SECONDS_MAX) -> None:
+        """`ask` returns what it found of some keys; those that it leaves out are not there. A question that hangs raises TimeoutError."""
+        self._seconds_max = seconds_max
         self._ask = ask
         self._last: asyncio.Task[Mapping[K, V]] | None = None
         self._open: set[K] | None = None
@@ -34,7 +38,8 @@ class Batched(Generic[K, V]):
         if before is not None:
             await asyncio.wait([before])
         self._open = None
-        return await self._ask(list(keys))
+        async with asyncio.timeout(self._seconds_max):
+            return await self._ask(list(keys))
 
 
 def _seen(task: asyncio.Task[Mapping[K, V]]) -> None:

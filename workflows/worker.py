@@ -18,7 +18,7 @@ from agents.planning.playbook import load_playbooks
 from factory_infra.errors import LineshaftError
 from factory_infra.factory import Factory, connect
 from factory_infra.logs import configure
-from factory_infra.saas.metering.checks import check_books
+from factory_infra.saas.metering.checks import check_books, forget_windows
 from factory_infra.saas.models.models import ChatCall, ChatMessage
 from factory_infra.settings import Settings
 from workflows import graphs
@@ -128,12 +128,13 @@ async def keep_books(factory: Factory) -> None:
 
 
 async def audit_books(factory: Factory) -> None:
-    """Compare every derived number of the ledger with its entries once an hour, and forget the calls whose time to be kept is over."""
+    """Compare every derived number of the ledger with its entries once an hour, and forget what need not be kept any more."""
     while True:
         await asyncio.sleep(AUDIT_SECONDS)
         try:
             found = await check_books(factory.database)
             await factory.transcripts.expire()
+            await forget_windows(factory.database)
         except OperationalError as error:
             log.warning("ledger not checked", error=type(error).__name__)
         else:

@@ -20,6 +20,8 @@ EVENTS: tuple[Header, ...] = ((b"content-type", b"text/event-stream; charset=utf
 ALWAYS: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 DECLARED = re.compile(rb"[0-9]{1,12}")
 BODY_SECONDS_MAX = 60.0
+WRITE_SECONDS_MAX = 30.0
+"""A client that stops reading holds a reservation and a connection to an upstream; after this it counts as gone."""
 
 
 class Exchange:
@@ -53,15 +55,9 @@ class Exchange:
         declared = self.headers.get(b"content-length", b"0")
         if not DECLARED.fullmatch(declared) or int(declared) > bytes_max:
             raise too_large(bytes_max)
-        message = await self._receive()
-        if message["type"] == "http.request" and not message.get("more_body"):
-            whole: bytes = message.get("body", b"")
-            if len(whole) > bytes_max:
-                raise too_large(bytes_max)
-            return whole
         try:
             async with asyncio.timeout(seconds_max):
-                return await self._joined(message, bytes_max)
+                return await self._joined(await self._receive(), bytes_max)
         except TimeoutError as error:
             raise InvalidInput(f"The body did not come within {seconds_max:.0f} s.", remedy="Send it at once.", code="body_slow") from error
 
@@ -90,8 +86,12 @@ class Exchange:
         await self._start(200, [*EVENTS, *headers])
 
     async def write(self, data: bytes) -> None:
-        """Send a piece of a stream; waits while the client reads slower than it is written."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        """Send a piece of a stream; waits while the client reads more slowly. Raises ClientGone for one that reads no more."""
+        try:
+            async with asyncio.timeout(WRITE_SECONDS_MAX):
+                await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        except TimeoutError as error:
+            raise ClientGone("The caller does not read.") from error
 
     async def finish(self, data: bytes) -> None:
         """Send the last piece of a stream."""

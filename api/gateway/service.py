@@ -1,5 +1,6 @@
 """What the doors share: the models behind them, the keys, the limits, and who asks."""
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
@@ -16,6 +17,9 @@ from factory_infra.saas.models.requests import ChatRequest, EmbeddingsRequest, S
 from factory_infra.saas.models.routing.answers import Answered, Asker, ModelCard, Spoken, Streamed
 
 UNCACHED = re.compile(r"no-(?:store|cache)", re.IGNORECASE)
+
+
+LIMITS_SECONDS_MAX = 5.0
 
 
 class Models(Protocol):
@@ -57,6 +61,11 @@ class Limits(Protocol):
 class Standings(Protocol):
     """What this process knows of how much is left."""
 
+    @property
+    def ailment(self) -> str:
+        """Why nothing can be metered here; empty while all is well."""
+        ...
+
     def standing(self, limits: tuple[Limit, ...]) -> list[Standing]:
         """How much of each limit is left."""
         ...
@@ -81,7 +90,8 @@ async def asker_of(exchange: Exchange, service: Service, shape: Shape) -> Asker:
     names = named(exchange, caller)
     if names.tenant != (caller.principal.tenant or ""):
         caller = replace(caller, principal=caller.principal.model_copy(update={"tenant": names.tenant}))
-    limits = await service.limits.limits_of(names.tenant or PLATFORM, names.project, caller.principal.key_id)
+    async with asyncio.timeout(LIMITS_SECONDS_MAX):
+        limits = await service.limits.limits_of(names.tenant or PLATFORM, names.project, caller.principal.key_id)
     exchange.on_refusal = lambda: limit_headers(service.meter.standing(limits), shape)
     return Asker(
         caller=replace(caller, project=names.project),

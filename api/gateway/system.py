@@ -9,7 +9,10 @@ PROMETHEUS: Header = (b"content-type", b"text/plain; version=0.0.4; charset=utf-
 
 
 async def health(exchange: Exchange, service: Service) -> None:
-    """Say that this process is connected and answers; what depends on a database or an upstream is said by each call."""
+    """Say that this process is connected, answers and can meter; what depends on an upstream is said by each call."""
+    if service.meter.ailment:
+        await exchange.answer(503, b'{"status":"not metering"}', [])
+        return
     await exchange.answer(200, b'{"status":"ok"}', [])
 
 

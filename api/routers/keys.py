@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from api.deps import ApproverDep, House, HouseDep, PageDep, ScopeDep, scope
 from api.schemas.keys import IssuedKey, NewKey, NewTeamKey, Rotation
 from factory_infra.paas.tenants.authority import check_caring, check_making
-from factory_infra.paas.tenants.models import ApiKey, KeyFilter, KeyState, Principal
+from factory_infra.paas.tenants.models import ApiKey, KeyFilter, KeyState, KeyTerms, Principal
 
 router = APIRouter(prefix="/v1", tags=["keys"])
 
@@ -43,8 +43,12 @@ async def list_keys(  # noqa: PLR0913 - each is a filter of its own
 @router.post("/keys/{key_id}/rotate")
 async def rotate_key(key_id: str, body: Rotation, asker: ApproverDep, held: HouseDep) -> IssuedKey:
     """Give a key a new secret under the same id; the secret of now stays good until the overlap ends."""
+    tenants = held.factory.tenants
     await cared_for(key_id, asker, held)
-    key, secret = await held.factory.tenants.rotate_key(key_id, body.overlap_seconds)
+    turned = await tenants.key(key_id, asker.tenant)
+    if turned.state is KeyState.ACTIVE:  # of any other, rotating itself says what is wrong
+        check_making(await tenants.key(asker.key_id, asker.tenant), turned.role, terms_of(turned), turned.expires_at)
+    key, secret = await tenants.rotate_key(key_id, body.overlap_seconds)
     return IssuedKey(key=key, secret=secret)
 
 
@@ -53,6 +57,12 @@ async def revoke_key(key_id: str, asker: ApproverDep, held: HouseDep) -> None:
     """Revoke a key: its next request is refused, in every process."""
     await cared_for(key_id, asker, held)
     await held.factory.tenants.revoke_key(key_id)
+
+
+def terms_of(key: ApiKey) -> KeyTerms:
+    """What a key is bound to: a new secret of it is handed out like a new key."""
+    models = None if key.models is None else frozenset(key.models)
+    return KeyTerms(project=key.project, models=models, scopes=frozenset(key.scopes))
 
 
 async def cared_for(key_id: str, asker: Principal, held: House) -> None:

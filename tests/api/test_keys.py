@@ -72,6 +72,16 @@ class TestMaking:
         for more in ({"project": ""}, {"scopes": ["gateway"]}):
             assert (await doors.ask("POST", "/v1/keys", "bound", json={**body, **more})).status_code == 403
 
+    async def test_nor_by_turning_over_a_key_that_may_more(self, doors: Doors) -> None:
+        tenants = doors.factory.tenants
+        terms = KeyTerms(project="reader", models=frozenset({"small"}), scopes=frozenset({"manage"}))
+        _, doors.keys["bound"] = await tenants.issue_key("vision", "bound", Role.APPROVER, None, terms)
+        same, _ = await tenants.issue_key("vision", "same", Role.USER, None, terms)
+        other, _ = await tenants.issue_key("vision", "other", Role.USER, None, KeyTerms(project="prod", scopes=frozenset({"gateway"})))
+        told = [await doors.ask("POST", f"/v1/keys/{key.id}/rotate", "bound", json={"overlap_seconds": 0}) for key in (same, other)]
+        assert [each.status_code for each in told] == [200, 403]
+        assert (await doors.ask("DELETE", f"/v1/keys/{other.id}", "bound")).status_code == 204  # ending a key hands nothing out
+
 
 class TestScope:
     async def test_a_key_for_models_only_is_refused_at_every_other_door(self, doors: Doors) -> None:

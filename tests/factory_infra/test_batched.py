@@ -68,6 +68,19 @@ async def test_an_error_reaches_its_askers_and_the_next_question_is_asked_all_th
     assert await batched.get(6) == "n6"
 
 
+async def test_a_question_that_hangs_ends_and_the_next_is_asked() -> None:
+    server = Server()
+    batched = Batched(server.ask, seconds_max=0.05)
+    first = asyncio.create_task(batched.get(2))
+    await eventually(lambda: server.asked)
+    second = asyncio.create_task(batched.get(4))
+    for each in (first, second):
+        with pytest.raises(TimeoutError):
+            await each
+    server.go_on.set()
+    assert await batched.get(6) == "n6"
+
+
 async def test_one_that_is_cancelled_disturbs_no_other() -> None:
     server = Server()
     batched = Batched(server.ask)

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client, WorkflowHandle
 
-from tests.workflows.line import ANN, JsonObject, Line, time_skipping, until
+from tests.workflows.line import ANN, JsonObject, Line, development_server, until
 from tools.plan import Bounds
 from tools.ports import Ports
 from workflows import graphs
@@ -41,8 +41,8 @@ async def runaway(ports: Ports, turn: JsonObject) -> JsonObject:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def client() -> AsyncIterator[Client]:
-    """A server of its own: after an activity that was cancelled in its middle, the clock of a server jumps no more."""
-    async with time_skipping() as connected:
+    """The real server: one whose clock jumps hangs now and then once an activity was cancelled in its middle."""
+    async with development_server() as connected:
         yield connected
 
 

@@ -61,6 +61,20 @@ OPEN = text(
 )
 
 
+_OVER = text(
+    "DELETE FROM ledger_uses u WHERE window_start > to_timestamp(0) AND window_start < :before AND NOT EXISTS "
+    "(SELECT FROM ledger_blocks b WHERE b.limit_id = u.limit_id AND b.window_start = u.window_start)"
+)
+KEPT = timedelta(days=40)
+"""Longer than any window: after it nobody asks how much of one was used."""
+
+
+async def forget_windows(database: Database) -> None:
+    """Remove what is known of windows that are long over. The entries stay; a job calls this, and again changes nothing."""
+    async with database.transaction() as session:
+        await session.execute(_OVER, {"before": utcnow() - KEPT})
+
+
 class Difference(BaseModel):
     """A number that is not what the entries say."""
 

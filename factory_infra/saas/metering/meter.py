@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import update
 
 from factory_infra.database import Database, utcnow
-from factory_infra.errors import Conflict, InvalidInput, LineshaftError, Unavailable
+from factory_infra.errors import Conflict, InvalidInput, Unavailable
 from factory_infra.notices import Notices
 from factory_infra.saas.metering.blocks import Amounts, Blocks, Needs
 from factory_infra.saas.metering.drawing import AWAY, Drawer
@@ -117,6 +117,11 @@ class Meter:
         self._tasks: list[asyncio.Task[None]] = []
         self._refusal = "The meter has not started."
 
+    @property
+    def ailment(self) -> str:
+        """Why nothing can be metered here; empty while all is well."""
+        return self._refusal
+
     async def start(self) -> None:
         """Open the journal, enter the process into the database and begin. Raises StorageFull, and what the database raises."""
         self._journal.open()
@@ -166,12 +171,14 @@ class Meter:
         needs = self._blocks.needs(ask.limits, amounts)
         if not self._blocks.take(needs):
             needs = await self._drawer.take(ask.limits, amounts)
+        hold = None
         try:
-            return self._hold(ask, amount, needs)
-        except (LineshaftError, OSError):
-            for block, part in needs:
-                self._blocks.put_back(block, part)
-            raise
+            hold = self._hold(ask, amount, needs)
+            return hold
+        finally:
+            if hold is None:
+                for block, part in needs:
+                    self._blocks.put_back(block, part)
 
     def progress(self, hold: Hold, usage: Usage) -> None:
         """Note how far an open call is, for the case that this process dies. Written once a second at most; cheap otherwise."""

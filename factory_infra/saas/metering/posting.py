@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 from psycopg import AsyncConnection
+from psycopg import Error as PsycopgError
 from psycopg.errors import UniqueViolation
 from sqlalchemy import insert, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from factory_infra.saas.metering.models import Account, Attribution, Charge, Outcome, Transfer, Usage
@@ -180,7 +181,7 @@ def _fit(words: str, length_max: int) -> str:
 
 
 async def _copy(session: AsyncSession, rows: Sequence[Row]) -> None:
-    """Copy rows in over the driver's own connection, which is in the session's transaction. Raises IntegrityError like an insert."""
+    """Copy rows in over the driver's own connection, which is in the session's transaction. Raises what an insert raises."""
     held = await (await session.connection()).get_raw_connection()
     connection: AsyncConnection = held.driver_connection  # type: ignore[assignment]  # psycopg is the one driver
     try:
@@ -189,6 +190,8 @@ async def _copy(session: AsyncSession, rows: Sequence[Row]) -> None:
                 await copy.write_row(tuple(row.values()))
     except UniqueViolation as error:
         raise IntegrityError(_COPY, None, error) from error
+    except PsycopgError as error:
+        raise OperationalError(_COPY, None, error) from error
 
 
 def sums_by_day(rows: Sequence[Row]) -> dict[Day, list[int | Decimal]]:

@@ -10,13 +10,14 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from factory_infra.database import Database
+from factory_infra.database import Database, utcnow
 from factory_infra.errors import LineshaftError
 from factory_infra.saas.metering import draws
 from factory_infra.saas.metering.drawing import AWAY
@@ -29,6 +30,9 @@ from factory_infra.saas.metering.records import Reserved, Settled, charged, soun
 from factory_infra.saas.metering.tables import EntryRow, ProcessRow
 
 log = structlog.get_logger("metering")
+
+STALE = timedelta(minutes=10)
+"""A process that lives says so every few seconds, and takes nothing on once it could not for two minutes."""
 
 RECALLS_MAX = 32
 RECALL_SECONDS_MAX = 5.0
@@ -108,8 +112,8 @@ class Recovery:
         process_id = path.name.removesuffix(SUFFIX)
         async with self._database.transaction() as session:
             row = await session.get(ProcessRow, process_id)
-        if row is not None and row.host != self._options.host:
-            return
+        if row is not None and row.host != self._options.host and row.seen_at > utcnow() - STALE:
+            return  # Another host that shares the folder: its locks are not seen from here. One that was renamed is silent.
         if row is not None:
             found = await asyncio.to_thread(Found.read, descriptor)
             log.warning("recovering a dead process", process=process_id, records=len(found.records), open=len(found.open))

@@ -153,6 +153,7 @@ class Limits:
     """Two limits, and how they stand."""
 
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+    ailment: str = ""
 
     async def limits_of(self, tenant: str, project: str = "", key_id: str = "") -> tuple[Limit, ...]:
         self.asked.append((tenant, project, key_id))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import orjson
 from pydantic import JsonValue
 
+from factory_infra.saas.models.backends.audio import seconds_of_audio
 from factory_infra.saas.models.calls import Abilities, JsonObject
 from factory_infra.saas.models.checks import CHARACTERS_PER_TOKEN, TOKENS_PER_MESSAGE
 from factory_infra.saas.models.request_checks import ParameterRefused
@@ -135,8 +136,8 @@ def counted_speech(request: SpeechRequest) -> Counted:
 
 
 def seconds_max(request: TranscriptionRequest) -> float:
-    """The longest that the sound of a file can be, by the slowest codec that is taken."""
-    return len(request.audio) / AUDIO_BYTES_PER_SECOND_MIN
+    """The longest that the sound of a file can be: by the slowest codec that is taken, or by what a WAV file says of itself."""
+    return max(len(request.audio) / AUDIO_BYTES_PER_SECOND_MIN, seconds_of_audio(request.audio))
 
 
 def tokens_out_max(request: ChatRequest, abilities: Abilities, counted: Counted) -> int:

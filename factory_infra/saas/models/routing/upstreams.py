@@ -115,21 +115,23 @@ async def drained(stream: AsyncGenerator[Piece, None], attempt: Attempt, backgro
 
 
 async def _pumped(stream: AsyncGenerator[Piece, None], queue: Ahead, attempt: Attempt) -> None:
-    end: LineshaftError | None = None
+    # Whatever ends the reading, its reader hears of an end: who waits for a piece has no limit of its own.
+    end: LineshaftError | None = Unavailable("The stream broke off.", remedy="Ask again.", code="model_stream_broken")
     try:
         async for piece in stream:
             if not attempt.gone:
                 await queue.put(piece)
+        end = None
     except LineshaftError as error:
         end = error
     except asyncio.CancelledError:
         _emptied(queue)
-        queue.put_nowait(Unavailable("The gateway is stopping.", remedy="Ask again.", code="model_stream_broken"))
+        end = Unavailable("The gateway is stopping.", remedy="Ask again.", code="model_stream_broken")
         raise
     finally:
         await stream.aclose()
-    if not attempt.gone:
-        await queue.put(end)
+        if not attempt.gone:
+            await queue.put(end)
 
 
 def _emptied(queue: Ahead) -> None:

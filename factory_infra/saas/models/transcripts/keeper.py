@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import OrderedDict
+from itertools import islice
 from typing import Protocol
 
+import orjson
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,6 +17,8 @@ log = structlog.get_logger("transcripts")
 
 BATCH_MAX = 50
 WAITING_MAX = 2_000
+WAITING_BYTES_MAX = 64 * 2**20
+ASK_SECONDS_MAX = 5.0
 TEAMS_MAX = 10_000
 
 
@@ -36,7 +40,8 @@ class Keeper:
     def __init__(self, transcripts: Transcripts, news: News) -> None:
         self._transcripts = transcripts
         self._wanted: Remembered[str, bool] = Remembered(news, CHANNEL, entries_max=TEAMS_MAX)
-        self._waiting: OrderedDict[str, Kept] = OrderedDict()
+        self._waiting: OrderedDict[str, tuple[Kept, int]] = OrderedDict()
+        self._bytes = 0
         self._some = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -54,7 +59,8 @@ class Keeper:
         if known is None:
             mark = self._wanted.mark(tenant)
             try:
-                known = (await self._transcripts.retention(tenant)).days is not None
+                async with asyncio.timeout(ASK_SECONDS_MAX):
+                    known = (await self._transcripts.retention(tenant)).days is not None
             except (SQLAlchemyError, OSError) as error:
                 log.warning("a call is not kept: nobody can say whether it should be", error=type(error).__name__)
                 return False
@@ -63,10 +69,14 @@ class Keeper:
 
     def keep(self, call: Kept) -> None:
         """Queue a call; it is written within moments, and read anew whether its team still wants that."""
-        self._waiting[call.id] = call
-        while len(self._waiting) > WAITING_MAX:
-            dropped, _ = self._waiting.popitem(last=False)
-            log.warning("a transcript is not kept: too many wait", call=dropped)
+        size = len(orjson.dumps(call.request)) + len(orjson.dumps(call.answer))
+        self._forget(call.id)
+        self._waiting[call.id] = call, size
+        self._bytes += size
+        while len(self._waiting) > WAITING_MAX or self._bytes > WAITING_BYTES_MAX:
+            dropped = next(iter(self._waiting))
+            self._forget(dropped)
+            log.warning("a transcript is not kept: too much waits", call=dropped)
         self._some.set()
 
     async def start(self) -> None:
@@ -82,6 +92,10 @@ class Keeper:
         while self._waiting and await self._written():
             pass
 
+    def _forget(self, call_id: str) -> None:
+        _, size = self._waiting.pop(call_id, (None, 0))
+        self._bytes -= size
+
     async def _run(self) -> None:
         pause = 0.05
         while True:
@@ -91,14 +105,14 @@ class Keeper:
 
     async def _written(self) -> bool:
         """Write one batch. False, and it waits on, where the database does not take it."""
-        batch = list(self._waiting.values())[:BATCH_MAX]
+        batch = [call for call, _ in islice(self._waiting.values(), BATCH_MAX)]
         try:
             await self._transcripts.keep(batch)
         except (SQLAlchemyError, OSError) as error:
             log.warning("transcripts wait", error=type(error).__name__)
             return False
         for call in batch:
-            self._waiting.pop(call.id, None)
+            self._forget(call.id)
         if not self._waiting:
             self._some.clear()
         return True

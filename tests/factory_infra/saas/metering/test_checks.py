@@ -5,13 +5,13 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from factory_infra.database import Database, utcnow
-from factory_infra.saas.metering.checks import BookCheck, check_books
+from factory_infra.saas.metering.checks import BookCheck, check_books, forget_windows
 from factory_infra.saas.metering.models import Attribution, Charge
 from factory_infra.saas.metering.posting import Reservation, post, reserving, settling
-from factory_infra.saas.metering.tables import BlockRow
+from factory_infra.saas.metering.tables import BlockRow, UseRow
 from factory_infra.saas.metering.uses import EPOCH, add
 from tests.factory_infra.saas.metering.books import at_random
 
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.stack
 
 CHARGE = Charge(unit="tokens", subject="small", quantity=Decimal(1))
 BUDGET = "budget/vision"
+LONG_AGO = utcnow() - timedelta(days=50)
 
 
 @pytest.fixture
@@ -42,6 +43,20 @@ async def changed(database: Database, words: str) -> BookCheck:
 
 
 async def test_books_that_agree_are_equal(books: Database) -> None:
+    assert (await check_books(books)).equal
+
+
+async def test_windows_that_are_long_over_are_forgotten_and_no_others(books: Database) -> None:
+    async with books.transaction() as session:
+        for name, days in (("old", 41), ("lately", 39)):
+            await add(session, name, utcnow() - timedelta(days=days), Decimal(1))
+        await add(session, "for-ever", EPOCH, Decimal(1))
+        await add(session, "drawn", LONG_AGO, Decimal(1))
+        session.add(BlockRow(process_id="p", limit_id="drawn", window_start=LONG_AGO, drawn=Decimal(1), charged=Decimal(0)))
+    await forget_windows(books)
+    async with books.transaction() as session:
+        left = set(await session.scalars(select(UseRow.limit_id)))
+    assert {"lately", "for-ever", "drawn"} <= left and "old" not in left
     assert (await check_books(books)).equal
 
 

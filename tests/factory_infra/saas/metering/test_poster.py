@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from factory_infra.database import Database
 from factory_infra.errors import Unavailable
@@ -19,6 +19,11 @@ pytestmark = pytest.mark.stack
 
 BUDGET, TOKENS = budget(100_000), limit("tokens", 50_000)
 USAGE = Usage(4, 2)
+BROKEN_OFF = (
+    "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'COPY ledger_entries%'"
+)
+"""Ends the statements that wait to copy entries, and counts them."""
 
 
 async def calls(meter: Meter, first: int, count: int) -> None:
@@ -47,6 +52,23 @@ class TestOnce:
         assert await spent(database) == 40 * 8 == await used(database, BUDGET.id)
         assert (await check_books(database)).equal
         await shaky.close()
+
+    async def test_a_batch_that_the_server_breaks_off_is_posted_again(self, database_url: str, database: Database, tmp_path: Path) -> None:
+        """Many rows are copied in by the driver itself, whose errors are not those of the layer above it."""
+        other = Database(database_url)
+        async with metering(database, tmp_path, options=tuned(recover=False, batch_seconds=0.3)) as meter:
+            async with other.transaction() as session:
+                await session.execute(text("LOCK TABLE ledger_entries IN EXCLUSIVE MODE"))
+                await calls(meter, 0, 30)
+                async with asyncio.timeout(10), other.reading() as watching:
+                    while not await watching.scalar(text(BROKEN_OFF)):  # noqa: ASYNC110 - the server tells it to nobody
+                        await asyncio.sleep(0.01)
+            await calls(meter, 30, 1)
+            await meter.posted()
+            assert meter.ailment == ""
+        assert len(await entries(database)) == 31
+        assert await spent(database) == 31 * 8 == await used(database, BUDGET.id)
+        await other.close()
 
     async def test_without_the_count_of_what_is_posted_it_would_be_doubled(
         self, database_url: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

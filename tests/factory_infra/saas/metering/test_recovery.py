@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
-from factory_infra.database import Database
+from factory_infra.database import Database, utcnow
 from factory_infra.errors import Unavailable
 from factory_infra.saas.metering import draws
 from factory_infra.saas.metering.checks import check_books
 from factory_infra.saas.metering.meter import Meter
 from factory_infra.saas.metering.models import Usage
-from factory_infra.saas.metering.recovery import Recovery, estimate
+from factory_infra.saas.metering.recovery import STALE, Recovery, estimate
 from factory_infra.saas.metering.tables import EntryRow, ProcessRow
 from tests.factory_infra.saas.metering.meters import (
     QUICK,
@@ -123,6 +123,17 @@ class TestRecover:
         await recovery.done()
         assert dead._journal.path.exists()
         assert await entries(database) == {}
+
+    async def test_unless_that_host_has_been_silent_for_long(self, database: Database, tmp_path: Path) -> None:
+        """A host that was renamed is another one by its name: what it left is ended all the same."""
+        await killed(database, tmp_path)
+        async with database.transaction() as session:
+            await session.execute(update(ProcessRow).values(host="elsewhere", seen_at=utcnow() - 2 * STALE))
+        recovery = Recovery(database, tmp_path / "own.journal", recall, QUICK)
+        await recovery.scan()
+        await recovery.done()
+        assert quantities(await entries(database)) == TRUTH
+        assert list(tmp_path.iterdir()) == []
 
     async def test_a_journal_whose_process_was_removed_goes_too(self, database: Database, tmp_path: Path) -> None:
         (tmp_path / "old.journal").touch()

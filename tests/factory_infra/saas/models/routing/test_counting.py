@@ -1,5 +1,7 @@
 """Bounds and estimates of tokens: the bound holds for a real vocabulary, whatever is said."""
 
+import io
+import wave
 from typing import cast
 
 import pytest
@@ -7,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from factory_infra.saas.models.backends.audio import seconds_of_audio
 from factory_infra.saas.models.calls import Abilities, JsonObject
 from factory_infra.saas.models.minilm import model_folder
 from factory_infra.saas.models.request_checks import ParameterRefused
-from factory_infra.saas.models.requests import ChatRequest, EmbeddingsRequest
-from factory_infra.saas.models.routing.counting import IMAGE_TOKENS_MAX, counted_chat, counted_input, tokens_out_max
+from factory_infra.saas.models.requests import ChatRequest, EmbeddingsRequest, TranscriptionRequest
+from factory_infra.saas.models.routing.counting import IMAGE_TOKENS_MAX, counted_chat, counted_input, seconds_max, tokens_out_max
 
 ABLE = Abilities(can=frozenset({"chat"}), context_tokens=1000, tokens_out_max=400)
 
@@ -48,6 +51,21 @@ class TestBound:
     @pytest.mark.parametrize(("given_", "most"), [("abcd", 84), (["abcd", "é"], 102), ([1, 2, 3], 67), ([[1, 2], [3]], 67)])
     def test_embeddings(self, given_: object, most: int) -> None:
         assert counted_input(EmbeddingsRequest.parse(cast(JsonObject, {"model": "m", "input": given_}))).most == most
+
+    @pytest.mark.parametrize("hertz", [1, 100, 16_000])
+    def test_no_wav_is_longer_than_what_is_reserved(self, hertz: int) -> None:
+        file = io.BytesIO()
+        with wave.open(file, "wb") as sound:
+            sound.setnchannels(1)
+            sound.setsampwidth(1)
+            sound.setframerate(hertz)
+            sound.writeframes(bytes(20_000))
+        request = TranscriptionRequest({"model": "m"}, file.getvalue(), "audio/wav")
+        assert seconds_max(request) >= seconds_of_audio(request.audio) == 20_000 / hertz
+
+    def test_nor_is_packed_sound_by_our_own_count(self) -> None:
+        request = TranscriptionRequest({"model": "m"}, b"OggS" + bytes(100_000), "audio/ogg")
+        assert seconds_max(request) >= seconds_of_audio(request.audio)
 
 
 class TestOut:

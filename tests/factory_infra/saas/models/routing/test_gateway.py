@@ -1,13 +1,14 @@
 """The gateway's calls: each attempt is reserved before it and settled after it, exactly once, whatever happens."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from decimal import Decimal
 
 import pytest
 
 from factory_infra.errors import BudgetExceeded, EffectFailed, InvalidInput, NotFound, Unavailable
 from factory_infra.saas.metering.models import Usage
-from factory_infra.saas.models.calls import Abilities
+from factory_infra.saas.models.calls import Abilities, Call, Piece
 from factory_infra.saas.models.requests import EmbeddingsRequest, SpeechRequest, TranscriptionRequest
 from factory_infra.saas.models.routing import gateway
 from factory_infra.saas.models.routing.cache import key_of
@@ -20,6 +21,7 @@ from tests.factory_infra.saas.models.routing.world import (
     asker,
     caller,
     chat,
+    chunk,
     down,
     left_after,
     world,
@@ -223,6 +225,24 @@ class TestFaultsOfOurs:
             assert [(end[1], end[3]) for end in each.meter.ends()] == [("failed", 0)] * 2
 
         run(test())
+
+    def test_in_the_middle_of_a_stream_too_and_nobody_waits_for_what_does_not_come(self) -> None:
+        class Odd(Stub):
+            async def stream(self, call: Call) -> AsyncGenerator[Piece, None]:
+                self._begin(call)
+                yield Piece([chunk(call, {"content": "w1 "})], 1)
+                raise ZeroDivisionError
+
+        async def test(drain: bool) -> None:
+            each = world(Odd("a"), drain=drain)
+            async with asyncio.timeout(60):
+                with pytest.raises((ZeroDivisionError, Unavailable)):
+                    await each.words()
+            await each.quiet()
+            assert [end[1] for end in each.meter.ends()] == ["failed"]
+
+        for drain in (False, True):
+            run(test(drain))
 
 
 class TestVisibility:

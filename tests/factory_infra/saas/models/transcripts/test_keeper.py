@@ -77,6 +77,17 @@ async def test_the_oldest_are_dropped_where_too_many_wait(monkeypatch: pytest.Mo
     assert written.calls == ["c", "d", "e"]
 
 
+async def test_nor_may_they_take_too_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAITING_BYTES_MAX", 1_000)
+    written = Written()
+    keeper = Keeper(written, Told())
+    for name in "abc":
+        keeper.keep(call(name).model_copy(update={"request": {"text": "x" * 400}}))
+    keeper.keep(call("c").model_copy(update={"request": {"text": "x" * 400}}))  # again: it counts once
+    await keeper.close()
+    assert written.calls == ["b", "c"]
+
+
 @pytest.mark.stack
 async def test_a_team_that_changes_its_mind_is_heard(database: Database) -> None:
     transcripts, told = Transcripts(database, Seal(b"k" * 32)), Told()
