@@ -26,6 +26,7 @@ async def respond(state: GraphState, runtime: Runtime[TurnContext]) -> GraphStat
         return {"result": TurnResult(memory=remember(turn, outcome.pending, facts))}
     if isinstance(outcome, Reply):
         await ports.emit("message.assistant", {"text": outcome.text, "citations": []})
+        return {"result": TurnResult(memory=remember(turn, outcome.pending, facts))}
     return {"result": TurnResult(memory=remember(turn, None, facts))}
 
 

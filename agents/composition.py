@@ -44,7 +44,8 @@ async def compose(state: GraphState, runtime: Runtime[TurnContext]) -> GraphStat
         against = {"code": verdict.code or "policy_refused", "reason": reason, "remedy": verdict.remedy, "agent": draft.agent}
         await runtime.context.ports.emit("refusal", {**against, "title": draft.title})
         return {"result": TurnResult(memory=remember(turn, pending, situation.facts))}
-    return {"result": TurnResult(memory=remember(turn, pending, situation.facts, [plan.id]), plan=plan)}
+    waiting = pending.model_copy(update={"plan_id": plan.id})
+    return {"result": TurnResult(memory=remember(turn, waiting, situation.facts, [plan.id]), plan=plan)}
 
 
 def proposal(turn: TurnInput, situation: Situation, thought: Thought, draft: Draft, steps: list[Step]) -> Plan:

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 from agents.planning.identifiers import IDENTIFIER, identifiers_in, ids_in, names_of, summary_of
 from agents.planning.interface import Facts, Pending
 from agents.state import RECENT_MAX, Memory, TurnInput
+from tools.plan import PlanState
 from tools.ports import JsonObject
 
 RECENT_CHARACTERS_MAX = 500
@@ -36,6 +37,17 @@ def remember(turn: TurnInput, pending: Pending | None, facts: Facts | None = Non
     own = {*names_of(memory.summary), *said}
     summary = summarised([name for name in identifiers if name in own], alive | set(said))
     return Memory(pending=pending, recent=recent(turn, summary), summary=summary, identifiers=identifiers)
+
+
+def still_open(memory: Memory, plan_state: str) -> Memory:
+    """The memory as a turn finds it: a plan that was decided or has ended holds nothing open any more.
+
+    Args:
+        plan_state: where the plan is on whose card the memory waits; empty where that is not known (yet), which closes nothing.
+    """
+    if memory.pending is None or not memory.pending.plan_id or plan_state in {"", PlanState.PROPOSED}:
+        return memory
+    return memory.model_copy(update={"pending": None})
 
 
 def living(facts: Facts) -> frozenset[str]:

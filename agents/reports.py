@@ -1,5 +1,7 @@
 """Puts the specialists' reports into words: diagnosis, audit, spending, gauges, plans."""
 
+from decimal import Decimal
+
 from tools.ports import JsonObject
 
 LINES_MAX = 12
@@ -105,7 +107,16 @@ def plan(result: JsonObject) -> str:
     lines += [f"- {step['id']} ({step['tool']}, {step['agent']}): {step['state']}" for step in rows(result, "steps")[:LINES_MAX]]
     why = quoted(result.get("untrusted_text"))
     lines += [f"Why: {why}"] if why else []
-    return "\n".join([*lines, f"It cost {result['spent']} of at most {result['price_high']} {result['currency']}."])
+    return "\n".join([*lines, spending(result)])
+
+
+def spending(result: JsonObject) -> str:
+    """What a plan cost: its steps against the price on its card, planning, and leases of other plans that it ended."""
+    currency, steps = result["currency"], Decimal(str(result["spent"])) - Decimal(str(result["planning"]))
+    said = [f"Its steps cost {steps:.6f} of at most {result['price_high']} {currency}; planning cost {result['planning']} {currency}."]
+    if Decimal(str(result["returned"])):
+        said.append(f"The lease that it gave back had cost {result['returned']} {currency}, in the ledger of the plan that took it.")
+    return " ".join(said)
 
 
 def plans(result: JsonObject) -> str:

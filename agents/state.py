@@ -57,6 +57,7 @@ class Situation(BaseModel):
     facts: Facts
     model: str | None = Field(default=None, description="PROVIDER:NAME, or None where there is none.")
     planner: Literal["playbook", "free"] = "playbook"
+    plan_state: str = Field(default="", description="Where the plan is on whose card the thread waits; empty where it waits on none.")
     approval_seconds_max: float = 86_400
     bounds: Bounds = Field(default=Bounds(), description="How far a run of this team may go.")
     foreign: list[OfferedTool] = Field(default=[], description="Reading tools of approved servers of others that the team may use.")

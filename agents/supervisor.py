@@ -7,6 +7,7 @@ from langgraph.types import Send
 from pydantic import TypeAdapter
 
 from agents.free import plan_freely
+from agents.memory import still_open
 from agents.planning.interface import Draft, ModelQuestion, Outcome, Ranking
 from agents.state import Assignment, GraphState, Situation, Thought, TurnContext, TurnInput, charged_team
 from factory_infra.saas.models.models import ChatAnswer, ChatCall, ChatMessage
@@ -18,7 +19,9 @@ OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
 async def supervise(state: GraphState, runtime: Runtime[TurnContext]) -> GraphState:
     """Understand the request: facts first, then the planner, with the model only where the planner asks for it."""
     turn, ports = state["turn"], runtime.context.ports
-    situation = Situation.model_validate(await ports.call("read_situation", {"tenant": turn.who.tenant}))
+    waits_on = turn.memory.pending.plan_id if turn.memory.pending else ""
+    situation = Situation.model_validate(await ports.call("read_situation", {"tenant": turn.who.tenant, "plan_id": waits_on}))
+    turn = turn.model_copy(update={"memory": still_open(turn.memory, situation.plan_state)})
     team = charged_team(turn, situation.facts)
     await ports.emit("agent.started", {"agent": "dispatcher", "model": situation.model, "planner": situation.planner})
     if situation.planner == "free" and situation.model is not None:
@@ -27,7 +30,7 @@ async def supervise(state: GraphState, runtime: Runtime[TurnContext]) -> GraphSt
         outcome, planner = await plan_by_playbook(turn, situation, ports, team)
     if isinstance(outcome, Draft):
         team = outcome.tenant
-    return {"situation": situation, "thought": Thought(outcome=outcome, planner=planner, team=team)}
+    return {"turn": turn, "situation": situation, "thought": Thought(outcome=outcome, planner=planner, team=team)}
 
 
 async def plan_by_playbook(turn: TurnInput, situation: Situation, ports: Ports, team: str) -> tuple[Outcome, str]:

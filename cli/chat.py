@@ -35,7 +35,11 @@ def chat(
     with client_of(context) as client:
         conversation = Conversation(client, tenant, watch=lambda event: print_event(out, event), thread_id=thread)
         if message:
-            if not settle(conversation, conversation.say(" ".join(message)), yes=yes):
+            try:
+                settled = settle(conversation, conversation.say(" ".join(message)), yes=yes)
+            finally:
+                out.print(f"thread {conversation.thread_id}; go on with --thread {conversation.thread_id}")
+            if not settled:
                 raise typer.Exit(1)
             return
         out.print(f"thread {conversation.thread_id}; end with Ctrl-D")

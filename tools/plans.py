@@ -14,6 +14,7 @@ from factory_infra.saas.metering.models import Entry
 from tools import training
 from tools.auditing import ENDED, ORDERED, Books, Finding, audit_books
 from tools.plan import Effect, Plan
+from tools.ports import JsonObject
 from tools.spec import Arguments, Result, Tool, ToolContext
 from tools.untrusted import cut
 
@@ -54,7 +55,9 @@ class PlanView(Result):
     playbook: str
     price_high: str
     currency: str
-    spent: str
+    spent: str = Field(description="In the plan's own ledger, planning included.")
+    planning: str = Field(description="What of `spent` is the planner's model calls.")
+    returned: str = Field(description="What leases cost that it gave back and that another plan had taken: not in `spent`.")
     steps: list[StepLine]
     code: str = ""
     created_at: datetime
@@ -66,6 +69,7 @@ async def show(context: ToolContext, arguments: ShowArguments) -> PlanView:
     record = await found(context, arguments.plan_id)
     plan, outcome = Plan.model_validate(record.document), record.outcome
     cost = await context.factory.metering.cost(tenant=context.tenant, plan_id=record.id)
+    planning = sum((line.amount for line in cost.lines if line.unit == "tokens"), Decimal(0))
     states = {name: state for state in ("done", "skipped", "undone", "undo_failed") for name in names(outcome.get(state))}
     steps = [
         StepLine(id=step.id, tool=step.tool, agent=step.agent, effect=step.effect.value, state=states.get(step.id, "not done"))
@@ -83,11 +87,21 @@ async def show(context: ToolContext, arguments: ShowArguments) -> PlanView:
         price_high=f"{plan.price.high:.6f}",
         currency=plan.price.currency,
         spent=f"{cost.spent:.6f}",
+        planning=f"{planning:.6f}",
+        returned=f"{returned(plan, outcome):.6f}",
         steps=steps,
         code=str(outcome.get("code") or ""),
         created_at=record.created_at,
         untrusted_text=cut(str(outcome.get("reason") or ""), WORDS_MAX),
     )
+
+
+def returned(plan: Plan, outcome: JsonObject) -> Decimal:
+    """What the leases cost that a plan gave back without having taken them, as their settlements said."""
+    results = outcome.get("results")
+    told = results if isinstance(results, dict) else {}
+    found = [told.get(step.id) for step in plan.steps if step.tool == "leases.release" and isinstance(step.arguments.get("lease_id"), str)]
+    return sum((Decimal(str(each["amount"])) for each in found if isinstance(each, dict) and each.get("amount")), Decimal(0))
 
 
 def names(value: object) -> list[str]:

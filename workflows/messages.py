@@ -206,9 +206,10 @@ class ModelCall(Told):
 
 
 class SituationCall(Told):
-    """Whose factory to look at."""
+    """Whose factory to look at, and the plan on whose card the thread waits."""
 
     tenant: str | None
+    plan_id: str = ""
 
 
 class PlannerCall(Told):

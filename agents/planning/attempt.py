@@ -229,11 +229,13 @@ def _must_be_there(spec: SlotSpec) -> bool:
 def _closing(kind: str, pending: Pending) -> Reply | None:
     """The reply to a message after which nothing is to be planned."""
     if kind == "withdraw" or (kind == "decline" and pending.asked == CONFIRM):
-        if pending.asked:
+        if pending.asked or not pending.plan_id:
             return Reply(text="Very well: nothing is done.")
         return Reply(text="Very well. A plan that waits on its card can be refused there; nothing is done without approval.")
     if kind == "agree" and pending.asked is None:
-        return Reply(text="The plan waits on its card: approve or refuse it there.")
+        if pending.plan_id:
+            return Reply(text="The plan waits on its card: approve or refuse it there.", pending=pending)
+        return Reply(text=replies.NOTHING_WAITS, pending=pending)
     return None
 
 

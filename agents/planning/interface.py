@@ -88,6 +88,7 @@ class Pending(BaseModel):
     slots: dict[str, JsonValue] = {}
     asked: str | None = Field(default=None, description="The slot that was asked for.")
     request: str = Field(description="The user's words so far, joined.")
+    plan_id: str = Field(default="", description="The plan on whose card this waits; empty where none was proposed.")
     lessons: list[str] = Field(default=[], description="Lessons that led to what is open.")
 
 
@@ -158,6 +159,7 @@ class Reply(BaseModel):
 
     type: Literal["reply"] = "reply"
     text: str
+    pending: Pending | None = Field(default=None, description="What stays open: a card that waits on.")
 
 
 Outcome = Draft | Question | Refusal | Reply

@@ -8,6 +8,7 @@ _CAN = (
     "train a model, put it live behind a gate, roll an endpoint back or retire it, lease and release slots, cancel a job, "
     "and answer what is there, what is best and what it cost"
 )
+NOTHING_WAITS = "Nothing is waiting for a yes here."
 
 
 def examples(facts: Facts) -> list[str]:
@@ -29,7 +30,7 @@ def small_talk(kind: str, playbooks: list[Playbook], facts: Facts) -> Outcome:
         "thanks": "You are welcome.",
         "help": f"{offer} There are {len(playbooks)} playbooks.",
         "never_mind": "Very well: nothing is done.",
-        "yes": "Nothing is waiting for a yes here. A plan is approved on its card.",
+        "yes": NOTHING_WAITS,
         "no": "Very well: nothing is done.",
         "nothing": f"The message has no words. {offer}",
     }
@@ -55,11 +56,8 @@ def too_long(understood: Understood) -> Outcome:
 def unclear(playbook: Playbook, pending: Pending) -> Outcome:
     """A message that changes nothing of what is open."""
     asked = playbook.slots.get(pending.asked or "")
-    text = (
-        asked.question
-        if asked and asked.question
-        else "I did not find a change in that. Say what should be different, or decide on the card."
-    )
+    decide = ", or decide on the card" if pending.plan_id else ""
+    text = asked.question if asked and asked.question else f"I did not find a change in that. Say what should be different{decide}."
     return Question(text=text, pending=pending)
 
 

@@ -59,6 +59,8 @@ def follow(understood: Understood, pending: Pending, playbook: Playbook, talk: S
         return "agree" if talk == "yes" else "decline"
     if _starts_anew(understood, playbook):
         return "extend" if _goes_on(understood, pending) else "fresh"
+    if _was_refused(pending) and not understood.mentions and not understood.forbidden:
+        return "fresh"
     if pending.asked == CONFIRM and terms(ALL, "yes").match(understood.text):
         return "agree"
     return "answer" if pending.asked and pending.asked != CONFIRM else "amend"
@@ -72,10 +74,16 @@ def _starts_anew(understood: Understood, playbook: Playbook) -> bool:
     return bool(understood.asked & set(playbook.does)) and _is_whole(understood, playbook)
 
 
+def _was_refused(pending: Pending) -> bool:
+    """Whether nothing is asked and no card waits: what was refused may be amended, and stands in nobody's way."""
+    return pending.asked is None and not pending.plan_id
+
+
 def _goes_on(understood: Understood, pending: Pending) -> bool:
-    """'and then deploy it': a further task that names nothing, and so is about what is open."""
+    """'and then deploy it': a further task that names nothing, and so is about the plan that waits."""
     named = any(sense.kind not in _NUMERIC | {"number"} for mention in understood.mentions for sense in mention.senses)
-    return pending.asked is None and not named and not understood.question and terms(ALL, "it").search(understood.text) is not None
+    waits = pending.asked is None and pending.plan_id != ""
+    return waits and not named and not understood.question and terms(ALL, "it").search(understood.text) is not None
 
 
 def without_leading_no(understood: Understood, pending: Pending) -> Understood:

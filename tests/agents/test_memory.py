@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+import pytest
 from pydantic import JsonValue
 
-from agents.memory import IDENTIFIERS_MAX, SUMMARY_NAMES_MAX, remember
+from agents.memory import IDENTIFIERS_MAX, SUMMARY_NAMES_MAX, remember, still_open
 from agents.planning.identifiers import SUMMARY, names_of
 from agents.planning.interface import Facts, LeaseFact, Pending, Ranking, Turn
 from agents.planning.planner import PlaybookPlanner
@@ -12,8 +13,8 @@ from agents.planning.playbook import load_playbooks
 from agents.state import RECENT_MAX, Memory, Situation, TurnResult
 from agents.supervisor import OUTCOME
 from tests.agents.planning.factory_facts import facts
-from tests.agents.ports import FACTS, ScriptedPorts, draft, planning, run, step, turn
-from tools.plan import Effect
+from tests.agents.ports import FACTS, ScriptedPorts, draft, foreseen, planning, run, step, turn
+from tools.plan import DryRun, Effect
 from tools.ports import JsonObject
 
 TURNS = 500
@@ -80,6 +81,90 @@ class TestLongThread:
         assert result.plan is None
         assert result.memory.pending is not None
         assert result.memory.pending.asked == "lease_id"
+
+
+class Talk:
+    """A thread with the product's planner, whose plans are where the test says."""
+
+    def __init__(self) -> None:
+        self.ports, self.memory, self.turns = Thinking(), Memory(), 0
+        self.ports.thinks = True
+        self.known, self.plan_state = state(), "proposed"
+        self.ports.answers["read_situation"] = self._situation
+
+    def _situation(self, argument: JsonObject) -> JsonObject:
+        plan_state = self.plan_state if argument["plan_id"] else ""
+        return Situation(facts=self.known, plan_state=plan_state).model_dump(mode="json")
+
+    def one_lease(self) -> None:
+        """The team holds one lease."""
+        team = self.known.teams[0].model_copy(update={"leases": [LeaseFact(id=EARLY, slots=1)]})
+        self.known = self.known.model_copy(update={"teams": [team]})
+
+    async def say(self, text: str) -> TurnResult:
+        """One message; the ports keep what was said to it."""
+        self.turns += 1
+        self.ports.events.clear()
+        message = turn(text, self.memory).model_copy(update={"plan_id": f"plan-1-{self.turns}"})
+        result = await run(self.ports, message)
+        self.memory = result.memory
+        return result
+
+    def heard(self) -> str:
+        """What the factory said last."""
+        return str((self.ports.emitted("message.assistant") + self.ports.emitted("question"))[-1]["text"])
+
+
+class TestWhatIsOpen:
+    async def test_a_card_that_waits_is_spoken_of_however_often_one_says_yes(self) -> None:
+        talk = Talk()
+        assert (await talk.say("lease one slot")).plan is not None
+        for _ in range(2):
+            await talk.say("y")
+            assert talk.heard() == "The plan waits on its card: approve or refuse it there."
+
+    @pytest.mark.parametrize("ended", ["running", "done", "refused", "expired", "cancelled", "failed"])
+    async def test_a_plan_that_was_decided_or_has_ended_holds_nothing_open(self, ended: str) -> None:
+        talk = Talk()
+        await talk.say("lease one slot")
+        talk.one_lease()
+        talk.plan_state = ended
+        result = await talk.say("und jetzt gib ihn zurück")
+        assert result.plan is not None, talk.heard()
+        assert [(each.tool, each.arguments) for each in result.plan.steps] == [("leases.release", {"lease_id": EARLY})]
+        await talk.say("y")
+        assert talk.heard() == "Nothing is waiting for a yes here."
+
+    async def test_a_refusal_can_be_amended_and_stands_in_nobodys_way(self) -> None:
+        talk = Talk()
+        await talk.say("lease 3 slots")
+        assert [each["code"] for each in talk.ports.emitted("refusal")] == ["quota_exceeded"]
+        await talk.say("y")
+        assert talk.heard() == "Nothing is waiting for a yes here."
+        await talk.say("hm, das weiß ich nicht")
+        assert "card" not in talk.heard() and "change" not in talk.heard()
+
+    async def test_after_a_refusal_less_may_be_asked_for(self) -> None:
+        talk = Talk()
+        await talk.say("lease 3 slots")
+        await talk.say("y")
+        result = await talk.say("then one slot")
+        assert result.plan is not None and result.plan.steps[0].arguments["slots"] == 1
+
+    async def test_a_refusal_by_dry_run_names_no_card(self) -> None:
+        talk = Talk()
+        no = DryRun(feasible=False, code="quota_exceeded", reason="Too many.", remedy="Less.")
+        talk.ports.answers["foresee_step"] = lambda argument: foreseen(argument, no)
+        assert (await talk.say("lease one slot")).plan is None
+        await talk.say("yes")
+        assert talk.heard() == "Nothing is waiting for a yes here."
+
+    def test_what_is_not_written_down_yet_closes_nothing(self) -> None:
+        memory = Memory(pending=Pending(playbook="p", request="r", plan_id="plan-1"))
+        assert still_open(memory, "") == still_open(memory, "proposed") == memory
+        assert still_open(memory, "expired").pending is None
+        asked = Memory(pending=Pending(playbook="p", request="r", asked="team"))
+        assert still_open(asked, "done") == asked
 
 
 class TestRemember:

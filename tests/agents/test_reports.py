@@ -67,6 +67,15 @@ def test_strangers_words_stay_on_one_line_in_their_quotes() -> None:
     assert quoted(None) == ""
 
 
+def test_a_plan_tells_what_its_steps_cost_apart_from_planning_and_from_a_lease_of_another_plan() -> None:
+    result: JsonObject = {
+        "plan_id": "plan-2", "title": "T", "state": "done", "requested_by": "bob", "decided_by": "ann", "steps": [], "untrusted_text": "",
+        "spent": "0.500021", "planning": "0.000021", "returned": "0.000000", "price_high": "1.000000", "currency": "USD",
+    }  # fmt: skip
+    assert word("plans.show", result).splitlines()[-1] == "Its steps cost 0.500000 of at most 1.000000 USD; planning cost 0.000021 USD."
+    assert "The lease that it gave back had cost 0.004055 USD" in word("plans.show", {**result, "returned": "0.004055"})
+
+
 def test_an_audit_tells_violations_first() -> None:
     findings = [
         {"check": "effects", "verdict": "ok", "words": "Fine.", "evidence": []},

@@ -6,12 +6,14 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from pydantic import JsonValue
 
 from factory_infra.database import utcnow
 from factory_infra.errors import NotFound
 from factory_infra.factory import Factory
 from factory_infra.records.approvals import Approval
 from factory_infra.records.models import NewEvent, PlanRecord
+from factory_infra.saas.metering.models import Attribution, Charge
 from tools import events, leases, metering, plans
 from tools.leases import AcquireArguments, ReleaseArguments
 from tools.plan import Effect, Plan, Price, Step
@@ -111,6 +113,20 @@ class TestReads:
         shown = await plans.show(context, plans.ShowArguments())
         assert (shown.plan_id, shown.state, [each.state for each in shown.steps]) == ("plan-1", "done", ["done", "done"])
         assert [each.plan_id for each in (await plans.list_plans(context, plans.ListArguments())).plans] == ["plan-1"]
+
+    async def test_a_plan_tells_planning_and_a_lease_of_another_plan_apart(self, context: ToolContext) -> None:
+        await finished(context)
+        charge = Charge(unit="tokens", subject="scripted", quantity=Decimal(1000), quantity_out=Decimal(0))
+        await context.factory.metering.reserve("model/1", charge, Attribution(tenant="vision", plan_id="plan-1"))
+        planning = await context.factory.metering.settle("model/1", charge)
+        shown = await plans.show(context, plans.ShowArguments())
+        assert (shown.planning, shown.returned) == (f"{planning:.6f}", "0.000000")
+        assert Decimal(shown.spent) >= planning
+        back = STEPS[1].model_copy(update={"after": (), "arguments": {"lease_id": "lease-1"}})
+        outcome: dict[str, JsonValue] = {"results": {"release": {"amount": "0.004055"}}}
+        assert plans.returned(PLAN.model_copy(update={"steps": (back,)}), outcome) == Decimal("0.004055")
+        taken = STEPS[1].model_copy(update={"arguments": {"lease_id": {"from_step": "lease", "field": "lease_id"}}})
+        assert plans.returned(PLAN.model_copy(update={"steps": (taken,)}), outcome) == 0
 
     async def test_events_come_oldest_first_and_say_strangers_words_in_one_field(self, context: ToolContext) -> None:
         await finished(context)

@@ -8,14 +8,17 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from agents.planning.planner import PlaybookPlanner
 from factory_infra.factory import Factory
+from factory_infra.saas.metering.models import Attribution, Charge, Cost, CostLine
 from factory_infra.settings import Settings
 from tests.parts import factory_with_slots
 from tests.workflows.line import JsonObject, plan, step
 from tools.plan import Effect, Plan, PlanState, Step
-from workflows.activities.records import RecordActivities
+from workflows.activities.planning import PlanningActivities
+from workflows.activities.records import RecordActivities, money
 from workflows.activities.steps import StepActivities
-from workflows.messages import PlanOutcome, ReportCall, StepCall, ToolCall
+from workflows.messages import PlanOutcome, ReportCall, SituationCall, StepCall, ToolCall
 
 pytestmark = pytest.mark.stack
 
@@ -85,6 +88,21 @@ class TestRunStep:
         with pytest.raises(ApplicationError) as raised:
             await ActivityEnvironment().run(StepActivities(factory).verify, request)
         assert raised.value.type == "postcondition_failed"
+
+
+class TestSituation:
+    async def test_tells_where_the_plan_is_that_a_thread_waits_on(self, factory: Factory) -> None:
+        activities = PlanningActivities(factory, PlaybookPlanner([]))
+
+        async def state(plan_id: str, tenant: str | None = "vision") -> object:
+            request = SituationCall(tenant=tenant, plan_id=plan_id)
+            return (await ActivityEnvironment().run(activities.read_situation, request))["plan_state"]
+
+        assert (await state(""), await state("plan-9")) == ("", "")
+        await RecordActivities(factory).save_plan(plan(lease(), id="plan-9"))
+        assert (await state("plan-9"), await state("plan-9", None), await state("plan-9", "language")) == ("proposed", "proposed", "")
+        await factory.records.move_plan("plan-9", "done", decided_by="ann", outcome={})
+        assert await state("plan-9") == "done"
 
 
 class TestForesee:
@@ -158,7 +176,7 @@ class TestReport:
         told = await self.report(factory, PlanOutcome(state=PlanState.DONE, done=["register", "deploy"], results=self.results()))
         assert "digits version 3 is registered" in str(told["text"])
         assert "http://api/reader" in str(told["text"])
-        assert "It cost 0.000000 USD." in str(told["text"])
+        assert "Planning cost 0.000000 USD." in str(told["text"])
         assert len(told["citations"]) == 4  # type: ignore[arg-type]
 
     async def test_what_was_undone_is_not_told_as_if_it_were_there(self, factory: Factory) -> None:
@@ -176,6 +194,41 @@ class TestReport:
         assert "answers with it" not in str(told["text"])
         assert "is registered" not in str(told["text"])
         assert len(told["citations"]) == 2  # type: ignore[arg-type]
+
+    async def spent_on_planning(self, factory: Factory, plan_id: str) -> None:
+        whose = Attribution(tenant="vision", plan_id=plan_id)
+        charge = Charge(unit="tokens", subject="scripted", quantity=Decimal(1000), quantity_out=Decimal(0))
+        await factory.metering.reserve(f"model/{plan_id}", charge, whose)
+        await factory.metering.settle(f"model/{plan_id}", charge)
+
+    async def end(self, factory: Factory, plan_id: str, each: Step) -> tuple[JsonObject, str]:
+        """Do one step of a plan and report its end."""
+        await self.spent_on_planning(factory, plan_id)
+        result = await run(factory, call_of(each, plan_id=plan_id, key=f"{plan_id}/{each.id}"))
+        outcome = PlanOutcome(state=PlanState.DONE, done=[each.id], results={each.id: result})
+        told = await RecordActivities(factory).report_plan(ReportCall(plan=plan(each, id=plan_id), outcome=outcome))
+        return result, str(told["text"])
+
+    async def test_a_lease_that_another_plan_took_is_told_with_what_it_cost(self, factory: Factory) -> None:
+        granted, taken = await self.end(factory, "plan-1", lease(slots=1, seconds=3600))
+        reserved = (await factory.metering.cost(tenant="vision", plan_id="plan-1")).reserved
+        planning = (await factory.metering.cost(tenant="vision", plan_id="plan-1")).spent
+        assert reserved > 0
+        assert f"{reserved:.6f} USD are reserved for it. Planning cost {planning:.6f} USD." in taken
+        back = step("back", tool="leases.release", effect=Effect.WRITE, arguments={"lease_id": granted["lease_id"]})
+        _, given = await self.end(factory, "plan-2", back)
+        posted = await factory.metering.entries("vision", "plan-1")
+        settled = sum(e.amount for e in posted if e.reservation == f"lease/{granted['lease_id']}" and e.credit == "spent")
+        assert settled > 0
+        assert f"slot-seconds and cost {settled:.6f} USD. Planning cost {planning:.6f} USD." in given
+
+    async def test_a_lease_of_the_same_plan_is_told_apart_from_planning(self) -> None:
+        lines = [
+            CostLine(unit=unit, subject="x", quantity=Decimal(1), quantity_out=Decimal(0), amount=Decimal(amount))
+            for unit, amount in (("slot_seconds", "0.25"), ("tokens", "0.5"))
+        ]
+        cost = Cost(currency="USD", spent=Decimal("0.75"), reserved=Decimal(0), lines=lines)
+        assert money(cost, reserving=True) == ["It cost 0.750000 USD: 0.250000 for slots, 0.500000 for planning."]
 
     async def test_what_could_not_be_undone_is_said_aloud(self, factory: Factory) -> None:
         outcome = PlanOutcome(state=PlanState.FAILED, done=["deploy"], undo_failed=["deploy"], results=self.results(), reason="r")

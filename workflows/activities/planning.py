@@ -22,7 +22,7 @@ from agents.planning.interface import (
 )
 from agents.state import OfferedTool, Situation
 from factory_infra.database import utcnow
-from factory_infra.errors import LineshaftError
+from factory_infra.errors import LineshaftError, NotFound
 from factory_infra.factory import Factory
 from factory_infra.iaas.jobs.models import JobState
 from factory_infra.paas.tenants.models import PLATFORM, Tenant
@@ -60,11 +60,21 @@ class PlanningActivities:
             facts=facts,
             model=model.name if model else None,
             planner="free" if model and model.size == "large" else "playbook",
+            plan_state=await self._state_of(request.plan_id, request.tenant),
             approval_seconds_max=factory.settings.approval_seconds_max,
             foreign=await offered(factory, request.tenant),
             bounds=load_policy(factory.settings).for_tenant(request.tenant or PLATFORM).bounds.of_a_run(),
         )
         return situation.model_dump(mode="json")
+
+    async def _state_of(self, plan_id: str, tenant: str | None) -> str:
+        """Where a plan is; empty where none is named, or where it is not written down yet."""
+        if not plan_id:
+            return ""
+        try:
+            return (await self._factory.records.plan(plan_id, tenant)).state
+        except NotFound:
+            return ""
 
     async def facts(self, tenant: str | None) -> Facts:
         """What one of a team may see of the factory, with what the team was taught; None is an administrator, whom no team taught."""

@@ -1,5 +1,7 @@
 """Activities over records: events, the plan's state, and the words in which it ended."""
 
+from decimal import Decimal
+
 from pydantic import BaseModel
 from temporalio import activity
 
@@ -7,6 +9,7 @@ from factory_infra.database import utcnow
 from factory_infra.factory import Factory
 from factory_infra.records.approvals import Approval
 from factory_infra.records.models import NewEvent, PlanRecord
+from factory_infra.saas.metering.models import Cost
 from tools.plan import Plan, PlanState, Step
 from workflows.activities.context import translated
 from workflows.messages import JsonObject, PlanMove, PlanOutcome, PlanReport, ReportCall
@@ -94,7 +97,7 @@ class RecordActivities:
         if outcome.undo_failed:
             sentences.append(f"NOT undone, a person must look: {', '.join(outcome.undo_failed)}.")
         sentences += [said for step, result in standing(plan, outcome) if (said := said_of(step.tool, result))]
-        sentences.append(f"It cost {cost.spent:.6f} {cost.currency}.")
+        sentences += money(cost, reserving=any(step.tool == "leases.acquire" for step, _ in standing(plan, outcome)))
         report = PlanReport(text=" ".join(sentences), citations=cited(plan, outcome), cost=cost.model_dump(mode="json"))
         return report.model_dump(mode="json")
 
@@ -103,6 +106,19 @@ def standing(plan: Plan, outcome: PlanOutcome) -> list[tuple[Step, JsonObject]]:
     """The steps whose result still holds: what was undone or not confirmed is not spoken of as if it were there."""
     held = set(outcome.done) - set(outcome.undone)
     return [(step, outcome.results[step.id]) for step in plan.steps if step.id in held and step.id in outcome.results]
+
+
+def money(cost: Cost, *, reserving: bool) -> list[str]:
+    """What a plan came to in its own ledger: what stays reserved by it, and what was spent, planning apart from the rest.
+
+    A lease that another plan took is in that plan's ledger: what it cost is said where it is given back.
+    """
+    planning = sum((line.amount for line in cost.lines if line.unit == "tokens"), Decimal(0))
+    work = cost.spent - planning
+    said = [f"{cost.reserved:.6f} {cost.currency} are reserved for it."] if reserving and cost.reserved else []
+    if work:
+        return [*said, f"It cost {cost.spent:.6f} {cost.currency}: {work:.6f} for slots, {planning:.6f} for planning."]
+    return [*said, f"Planning cost {planning:.6f} {cost.currency}."]
 
 
 def said_of(tool: str, result: JsonObject) -> str:
@@ -114,7 +130,8 @@ def said_of(tool: str, result: JsonObject) -> str:
     if tool == "deployments.deploy":
         return f"Endpoint {result['endpoint']} answers with it at {result['url']}."
     if tool == "leases.release":
-        return f"The lease used {result['slot_seconds']:.1f} slot-seconds."
+        cost = f" and cost {result['amount']} {result['currency']}" if "amount" in result else ""
+        return f"The lease used {result['slot_seconds']:.1f} slot-seconds{cost}."
     if tool == "leases.acquire" and "lease_id" in result:
         return f"Lease {result['lease_id']} of {result['slots']} {result['slot_kind']} slots."
     return ""

@@ -53,8 +53,8 @@ async def talk(planner: PlaybookPlanner, texts: list[str], state: Facts) -> Outc
     for text in texts:
         outcome = await say(planner, text, state, pending)
         if outcome.type == "draft":
-            pending = Pending(playbook=outcome.playbook, slots=outcome.slots, request=text)
+            pending = Pending(playbook=outcome.playbook, slots=outcome.slots, request=text, plan_id="plan-1")
         else:
-            pending = None if outcome.type == "reply" else outcome.pending
+            pending = outcome.pending
     assert outcome is not None
     return outcome
