@@ -35,6 +35,7 @@ COMMANDS: dict[str, Lazy] = {
     "keys": Lazy("cli.keys:app", "Make, list, rotate and revoke keys."),
     "limits": Lazy("cli.limits:app", "Set, list and remove limits of teams, projects and keys."),
     "invoice": Lazy("cli.invoices:app", "What a team spent in a month, as a table, CSV or JSON."),
+    "gateway": Lazy("cli.gateway:app", "Check the gateway's file before the gateway reads it."),
     "prices": Lazy("cli.prices:app", "Show the price book; import list prices of others."),
     "show": Lazy("cli.show:app", "Slots, leases, endpoints, versions, catalog, cost, reconciliation."),
     "eval": Lazy("evals.command:app", "Run an evaluation suite."),

@@ -12,6 +12,7 @@ from cli.stack.home import logs_dir, prepare_home, storage_failure
 from cli.stack.lock import is_held
 from cli.stack.parts import ROOT
 from cli.stack.process import rotate
+from cli.stack.settings import environment_full
 from cli.stack.state import StackState, lock_path, process_of, read_state, running_state
 from factory_infra.errors import LineshaftError, Unavailable
 from factory_infra.settings import Settings
@@ -31,7 +32,13 @@ def start_detached(settings: Settings, only: list[str]) -> StackState:
         with log.open("ab") as output:
             begin = output.tell()
             child = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                cwd=ROOT,
+                env=_environment(settings),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
     except OSError as error:
         raise storage_failure(log, error) from error
@@ -40,6 +47,12 @@ def start_detached(settings: Settings, only: list[str]) -> StackState:
     except KeyboardInterrupt:
         child.terminate()
         raise
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Ours; a gateway's file that was named from here is named so that it is found from elsewhere."""
+    named = {"LINESHAFT_GATEWAY": str(settings.gateway.absolute())} if settings.gateway else {}
+    return {**environment_full(), **named}
 
 
 def _await_ready(settings: Settings, child: subprocess.Popen[bytes], log: Path, begin: int) -> StackState:

@@ -198,7 +198,7 @@ class LocalParts:
             url=self.gateway_url,
             healthy_seconds_max=120.0,
             stop_seconds_max=10.0,  # What is open is cut and settled, and what was promised is posted.
-            remedy="Read the log: a gateway.yaml that cannot be read is named there with its field.",
+            remedy="Read the log; `lineshaft gateway check` says whether its file is right.",
         )
 
     def _own_environment(self) -> dict[str, str]:
@@ -215,6 +215,8 @@ class LocalParts:
             "API_HOST": self._settings.api_host,
             "API_PORT": str(self._ports.api),
             "API_URL": self.api_url,
+            # Named from where the stack was started; a part runs elsewhere.
+            "GATEWAY": str(self._settings.gateway.absolute()) if self._settings.gateway else "",
             "GATEWAY_HOST": self._settings.gateway_host,
             "GATEWAY_URL": self.gateway_url,
             "GATEWAY_PORT": str(self._ports.gateway),

@@ -96,3 +96,21 @@ def test_up_status_down_in_the_background(tmp_path: Path) -> None:
         down = lineshaft(*home, "down")
     assert down.returncode == 0 and is_gone(status["pid"]) and is_gone(chroma["pid"])
     assert not (tmp_path / "home" / "run" / "stack.lock").exists()
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("more", [(), ("--detach",)])
+def test_up_refuses_a_wrong_gateways_file_that_is_named_from_where_it_is_called(tmp_path: Path, more: tuple[str, ...]) -> None:
+    (tmp_path / "mine.yaml").write_text("backends: {house: {kind: embedded}}\nmodels: {fast: {rout: []}}\n")
+    environment = {**environment_plain(), "PYTHONPATH": str(ROOT), "LINESHAFT_GATEWAY": "mine.yaml"}
+    command = [sys.executable, "-m", "cli", "--home", str(tmp_path / "home"), "up", *more]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert "error [gateway_invalid]: " in result.stderr and "mine.yaml, at models.fast.rout" in result.stderr
+    assert not [path for path in (tmp_path / "home" / "logs").iterdir() if path.name != "supervisor.log"]
+
+
+def test_gateway_check_tells_the_field_with_exit_code_1(tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text("backends: {house: {kind: embedded, uri: x}}\nmodels: {}\n")
+    result = lineshaft("--home", str(tmp_path), "gateway", "check")
+    assert result.returncode == 1 and "gateway_invalid" in result.stderr and "backends.house" in result.stderr and "uri" in result.stderr

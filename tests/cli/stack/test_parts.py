@@ -1,5 +1,7 @@
 """The parts of the local stack, as they are specified."""
 
+from pathlib import Path
+
 from cli.stack.addresses import Ports
 from cli.stack.events import ignore
 from cli.stack.part import closure
@@ -21,3 +23,10 @@ def test_the_gateway_needs_the_schema_only_and_has_time_to_settle(settings: Sett
     gateway = parts[-1]
     assert (gateway.url, gateway.stop_seconds_max) == ("http://127.0.0.1:8", 10.0)
     assert gateway.environment["LINESHAFT_GATEWAY_PORT"] == "8"
+
+
+def test_the_gateways_file_is_named_from_where_the_stack_was_started(settings: Settings) -> None:
+    settings.home.mkdir(parents=True)
+    assert "LINESHAFT_GATEWAY" not in LocalParts(settings, PORTS, ignore).all()[-1].environment
+    settings.gateway = Path("mine.yaml")
+    assert LocalParts(settings, PORTS, ignore).all()[-1].environment["LINESHAFT_GATEWAY"] == str(Path.cwd() / "mine.yaml")
