@@ -2,13 +2,15 @@
 
 import { get } from "./api.js";
 import { byId, el, problem, setText } from "./dom.js";
-import { counted, money } from "./format.js";
+import { counted } from "./format.js";
 
 /** @typedef {{tenant: string, since: string, currency: string, by: string[], total: string, lines: any[]}} Invoice */
 
 const UNITS = { tokens: "tokens", slot_seconds: "slot seconds", characters: "characters", audio_seconds: "seconds of audio" };
 const QUANTITY = new Intl.NumberFormat("en", { maximumFractionDigits: 3 });
-const FIGURES = ["calls", "in", "out", "cached"];
+/** Rows and total alike, as fine as the ledger counts; from the text, so that no digit is lost. */
+const AMOUNT = new Intl.NumberFormat("en", { minimumFractionDigits: 6, maximumFractionDigits: 12 });
+const FIGURES = ["attempts", "in", "out", "cached"];
 /** Which question is the newest: an older one's answer that comes late is not shown. */
 let asked = 0;
 
@@ -19,13 +21,16 @@ async function start() {
     setText(byId("who"), `${me.name} · ${me.role}${me.tenant ? ` of ${me.tenant}` : ""}`);
     if (me.tenant === null) await offerTeams();
   } catch (error) {
-    if (error.status === 401) return location.replace("./");
+    if (error.status === 401) return signIn();
     return byId("trouble").replaceChildren(problem(error));
   }
   byId("month").value = new Date().toISOString().slice(0, 7);
   byId("wanted").addEventListener("change", show);
   show();
 }
+
+/** The console's own page asks for the key, and knows this one by its name to lead back to it. */
+const signIn = () => location.replace("./#/invoice");
 
 async function offerTeams() {
   const teams = await get("/v1/tenants");
@@ -52,6 +57,7 @@ async function show() {
     draw(invoice);
   } catch (error) {
     if (mine !== asked) return;
+    if (error.status === 401) return signIn();
     byId("lines").replaceChildren();
     setText(byId("total"), "");
     byId("trouble").replaceChildren(problem(error));
@@ -60,13 +66,14 @@ async function show() {
 
 /** @param {Invoice} invoice */
 function draw(invoice) {
-  const calls = invoice.lines.reduce((sum, line) => sum + line.calls, 0);
-  const words = `${money(invoice.total, invoice.currency)} for team ${invoice.tenant} in ${invoice.since.slice(0, 7)}, ${counted(calls, "call")}.`;
+  const attempts = invoice.lines.reduce((sum, line) => sum + line.calls, 0);
+  const words = `${AMOUNT.format(invoice.total)} ${invoice.currency} for team ${invoice.tenant} in ${invoice.since.slice(0, 7)}, ${counted(attempts, "attempt")}.`;
   setText(byId("total"), invoice.lines.length ? words : `Team ${invoice.tenant} spent nothing in ${invoice.since.slice(0, 7)}.`);
   if (!invoice.lines.length) return byId("lines").replaceChildren();
   const heads = [...invoice.by, ...FIGURES, "unit", invoice.currency];
   const head = el("thead", {}, el("tr", {}, ...heads.map((each) => el(right(invoice, each) ? "th.figure" : "th", { scope: "col" }, each))));
-  byId("lines").replaceChildren(head, el("tbody", {}, ...invoice.lines.map((line) => row(invoice, line))));
+  const body = el("tbody", {}, ...invoice.lines.map((line) => row(invoice, line)));
+  byId("lines").replaceChildren(head, body, el("tfoot", {}, total(invoice, attempts)));
 }
 
 /** @param {Invoice} invoice @param {string} head */
@@ -76,8 +83,17 @@ const right = (invoice, head) => FIGURES.includes(head) || head === invoice.curr
 function row(invoice, line) {
   const names = invoice.by.map((each) => el("td", {}, line[each] || "–"));
   const figures = [line.calls, line.quantity, line.quantity_out, line.quantity_cached].map((each) => el("td.figure", {}, QUANTITY.format(each)));
-  const amount = Number(line.amount).toLocaleString("en", { minimumFractionDigits: 6, maximumFractionDigits: 12 });
-  return el("tr", {}, ...names, ...figures, el("td", {}, UNITS[line.unit] ?? line.unit), el("td.figure", {}, amount));
+  return el("tr", {}, ...names, ...figures, el("td", {}, UNITS[line.unit] ?? line.unit), el("td.figure", {}, AMOUNT.format(line.amount)));
+}
+
+/**
+ * The last row: money and attempts add up, quantities of several units do not.
+ * @param {Invoice} invoice @param {number} attempts
+ */
+function total(invoice, attempts) {
+  const label = el("th", { scope: "row", colspan: String(invoice.by.length) }, "Total");
+  const quantities = el("td", { colspan: String(FIGURES.length) });
+  return el("tr", {}, label, el("td.figure", {}, QUANTITY.format(attempts)), quantities, el("td.figure", {}, AMOUNT.format(invoice.total)));
 }
 
 start();

@@ -12,6 +12,9 @@ const CONNECTION = { loading: "loading…", live: "live", reconnecting: "reconne
 /** After these the panel's figures are worth reading at once. */
 const TELLING = new Set(["step.done", "step.undone", "plan.ended"]);
 
+/** Other pages that send a visitor here to sign in, by the name that they come with: an address is never taken from it. */
+const PAGES = new Map([["#/invoice", "invoice.html"]]);
+
 /** @type {Conversation|null} */
 let conversation = null;
 /** @type {Panel|null} */
@@ -29,6 +32,8 @@ async function start() {
   } catch (error) {
     return showSignIn(error);
   }
+  const page = PAGES.get(location.hash);
+  if (page) return location.replace(page);
   showConsole();
 }
 
