@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import AwareDatetime
 
 from api.deps import AdminDep, ApproverDep, HouseDep, PageDep, PrincipalDep, ScopeDep
 from factory_infra.errors import NotFound
@@ -13,7 +14,7 @@ from factory_infra.iaas.leases.models import Lease
 from factory_infra.paas.catalog.models import SHARED, CatalogEntry
 from factory_infra.paas.registry.models import ModelVersion
 from factory_infra.saas.metering.checks import BookCheck, check_books
-from factory_infra.saas.metering.models import Cost, Entry, Reconciliation
+from factory_infra.saas.metering.models import Cost, Entry, EntryFilter, Reconciliation
 
 router = APIRouter(prefix="/v1")
 
@@ -99,10 +100,23 @@ async def catalog_entry(entry_id: str, held: HouseDep, tenants: SeenDep) -> Cata
     return await held.factory.catalog.get(entry_id, tenants)
 
 
+def entry_filter(
+    key_id: Annotated[str | None, Query(max_length=24)] = None,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+    before: Annotated[int | None, Query(ge=1, lt=2**63, description="The id of the last entry of the page before.")] = None,
+) -> EntryFilter:
+    """Which entries of the ledger are wanted."""
+    return EntryFilter(key_id=key_id, since=since, until=until, before=before)
+
+
+EntryFilterDep = Annotated[EntryFilter, Depends(entry_filter)]
+
+
 @router.get("/ledger", tags=["metering"])
-async def ledger(held: HouseDep, tenant: ScopeDep, page: PageDep, plan_id: str | None = None) -> Sequence[Entry]:
-    """List postings, newest first."""
-    return await held.factory.metering.entries(tenant, plan_id, page.limit, page.offset)
+async def ledger(held: HouseDep, tenant: ScopeDep, page: PageDep, only: EntryFilterDep, plan_id: str | None = None) -> Sequence[Entry]:
+    """List entries, newest first."""
+    return await held.factory.metering.entries(tenant, plan_id, page.limit, page.offset, only)
 
 
 @router.get("/cost", tags=["metering"])
