@@ -11,7 +11,7 @@ from cli.listing import JsonObject, show
 from factory_infra.errors import InvalidInput
 
 app = typer.Typer(help="What a team spent in a month, by project, key, model and day.")
-SUMS = ("unit", "calls", "quantity", "quantity_out", "amount")
+SUMS = ("unit", "attempts", "quantity", "quantity_out", "amount")
 
 
 @app.command()
@@ -35,6 +35,8 @@ def invoice(  # noqa: PLR0913 - each is an option of its own
         out.print_json(json.dumps(told))
         return
     lines = told["lines"]
-    rows: list[JsonObject] = [line for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
+    rows: list[JsonObject] = (
+        [{**line, "attempts": line.get("calls")} for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
+    )
     show(rows, (*by.replace(" ", "").split(","), *SUMS), as_json=False, empty="Nothing was spent.")
     out.print(f"team {told['tenant']}, {told['since']} until before {told['until']}: {told['total']} {told['currency']}", markup=False)

@@ -1,7 +1,9 @@
 """Prints lists: a table for a person, JSON for a program."""
 
 import json
+import re
 from collections.abc import Sequence
+from decimal import Decimal
 
 from pydantic import JsonValue
 from rich.markup import escape
@@ -10,6 +12,9 @@ from rich.table import Table
 from cli.context import out
 
 JsonObject = dict[str, JsonValue]
+EXPONENT = re.compile(r"-?\d(?:\.\d+)?E[+-]\d{1,3}")
+"""A decimal number as Python writes a small one; an older control plane tells amounts so."""
+SMALL = 0.001
 
 
 def cell(value: JsonValue) -> str:
@@ -17,12 +22,21 @@ def cell(value: JsonValue) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4f}".rstrip("0").rstrip(".")
+        return _rounded(value)
+    if isinstance(value, str) and EXPONENT.fullmatch(value):
+        return f"{Decimal(value):f}"
     if isinstance(value, str) and "T" in value and value[:4].isdigit():
         return value[:19].replace("T", " ")
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return ", ".join(str(each) for each in value)
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def _rounded(number: float) -> str:
+    """Four digits after the point, or the first four that are not zero: a small number is not nothing."""
+    if 0 < abs(number) < SMALL:
+        return f"{Decimal(f'{number:.4g}'):f}"
+    return f"{number:.4f}".rstrip("0").rstrip(".")
 
 
 def show(rows: Sequence[JsonObject], columns: Sequence[str], *, as_json: bool, empty: str) -> None:

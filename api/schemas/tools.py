@@ -1,12 +1,12 @@
 """Bodies of the routes over tools, plans that programs propose, and servers of tools."""
 
-from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from api.schemas.chat import Body
 from factory_infra.paas.tenants.models import Role
+from factory_infra.saas.metering.models import Exact
 from factory_infra.saas.tool_servers.models import EffectWord
 from tools.plan import Effect, Verdict
 
@@ -76,8 +76,8 @@ class Proposed(BaseModel):
     state: str
     title: str
     thread_id: str
-    price_low: Decimal
-    price_high: Decimal
+    price_low: Exact
+    price_high: Exact
     currency: str
     basis: str = ""
     steps: list[str]

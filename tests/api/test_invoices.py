@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from decimal import Decimal
 
 import pytest
@@ -13,6 +14,7 @@ from tests.api.house import Doors
 pytestmark = pytest.mark.stack
 NOW = utcnow()
 MONTH = f"{NOW:%Y-%m}"
+EXPONENT = re.compile(r'"-?[0-9.]+E[+-]?[0-9]+"')
 
 
 async def spend(doors: Doors) -> Decimal:
@@ -37,6 +39,17 @@ async def test_json_and_csv_add_up_to_the_ledger(doors: Doors) -> None:
     assert f"invoice-vision-{MONTH}.csv" in named.headers["content-disposition"]
     rows = list(csv.DictReader(io.StringIO(named.text)))
     assert [row["project"] for row in rows] == ["", "reader"] and sum(Decimal(row["amount"]) for row in rows) == total
+
+
+@pytest.mark.parametrize("path", ["/v1/invoices", "/v1/ledger", "/v1/cost"])
+async def test_no_amount_has_an_exponent(doors: Doors, path: str) -> None:
+    charge = Charge(unit="tokens", subject="scripted", quantity=Decimal(1))
+    await doors.factory.metering.reserve("small", charge, Attribution(tenant="vision"))
+    await doors.factory.metering.settle("small", charge)
+    answer = await doors.ask("GET", path)
+    assert answer.status_code == 200
+    assert "0.000000" in answer.text
+    assert not EXPONENT.search(answer.text)
 
 
 async def test_another_month_is_empty_and_this_one_is_meant_where_none_is_named(doors: Doors) -> None:

@@ -39,6 +39,7 @@ def run(api: Answers, monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
 def test_a_table_with_the_total_to_the_last_digit(monkeypatch: pytest.MonkeyPatch) -> None:
     api = Answers({"/v1/invoices": INVOICE})
     told = run(api, monkeypatch, "--team", "vision", "--month", "2026-11", "--by", "project,model")
+    assert "attempts" in told and "calls" not in told
     assert "reader" in told and "until before 2026-12-01: 0.000000000001 USD" in told
     assert api.asked == [("GET", "/v1/invoices", {"tenant": "vision", "month": "2026-11", "by": "project,model"})]
     assert "Nothing was spent." in run(Answers({"/v1/invoices": {**INVOICE, "lines": []}}), monkeypatch)

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from decimal import Decimal
 
 from pydantic import BaseModel, Field
 from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from factory_infra.database import Database, utcnow
+from factory_infra.saas.metering.models import Exact
 from factory_infra.saas.metering.posting import KEY, SUMS
 from factory_infra.saas.metering.reading import at_one_moment
 
@@ -79,8 +79,8 @@ class Difference(BaseModel):
     """A number that is not what the entries say."""
 
     name: str
-    told: Decimal | None = Field(description="What stands in the derived table.")
-    ought: Decimal | None = Field(description="What the entries give.")
+    told: Exact | None = Field(description="What stands in the derived table.")
+    ought: Exact | None = Field(description="What the entries give.")
 
 
 class BookCheck(BaseModel):

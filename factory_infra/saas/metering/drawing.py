@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from factory_infra.database import Database
-from factory_infra.errors import BudgetExceeded, QuotaExceeded, RateLimited, Unavailable
+from factory_infra.errors import QuotaExceeded, Unavailable
 from factory_infra.notices import tell
 from factory_infra.saas.metering import draws
 from factory_infra.saas.metering.blocks import Amounts, Block, Blocks, Needs
@@ -19,6 +19,7 @@ from factory_infra.saas.metering.draws import Drawn
 from factory_infra.saas.metering.models import Limit
 from factory_infra.saas.metering.prices import ONE, SMALLEST
 from factory_infra.saas.metering.records import ZERO, Place
+from factory_infra.saas.metering.refusals import too_little_left, too_small
 from factory_infra.saas.metering.siblings import CHANNEL, Siblings
 
 log = structlog.get_logger("metering")
@@ -77,13 +78,19 @@ class Drawer:
         self._untrimmed: dict[Block, None] = {}
         self._wake = asyncio.Event()
 
-    async def take(self, limits: tuple[Limit, ...], amounts: Amounts) -> Needs:
-        """Hold what is asked once it is drawn. Raises BudgetExceeded or RateLimited, and Unavailable while PostgreSQL is away."""
+    async def take(self, limits: tuple[Limit, ...], amounts: Amounts, currency: str = "") -> Needs:
+        """Hold what is asked once it is drawn; `currency` is how money is named to who is refused.
+
+        Raises QuotaExceeded for what never fits, RateLimited for what will later, BudgetExceeded for money, and Unavailable while
+        PostgreSQL is away.
+        """
         asked: set[str] = set()
         while True:
             for block, amount in self._blocks.needs(limits, amounts):
-                if amount > block.limit.cap or (block.free < amount and block.refuses(amount, time.monotonic())):
-                    raise self._refusal(block, amount)
+                if amount > block.limit.cap:
+                    raise too_small(block.limit, amount, currency)
+                if block.free < amount and block.refuses(amount, time.monotonic()):
+                    raise self._refusal(block, amount, currency)
             try:
                 return await self._queue(limits, amounts)
             except Exhausted as exhausted:
@@ -92,7 +99,7 @@ class Drawer:
                 asked.add(block.limit.id)
                 if not again:
                     block.refused, block.refused_until = amount, time.monotonic() + REFUSED_SECONDS
-                    raise self._refusal(block, amount) from None
+                    raise self._refusal(block, amount, currency) from None
 
     async def run(self) -> None:
         """Draw for whoever waits; never returns. Ended, it leaves nobody waiting."""
@@ -267,21 +274,10 @@ class Drawer:
         for place in gone:
             self._blocks.forget(places[place])
 
-    def _refusal(self, block: Block, amount: Decimal) -> QuotaExceeded:
-        limit = block.limit
-        left = max(limit.cap - block.used, ZERO) + block.free
-        numbers = f"{plain(left)} of {plain(limit.cap)} {limit.resource} left, and {plain(amount)} would be reserved"
-        reason = f"The {limit.title} has {numbers}."
-        if limit.resource == "money":
-            return BudgetExceeded(reason, remedy="Have an administrator raise it, or ask for less.")
-        if limit.resource == "parallel":
-            return RateLimited(reason, remedy="Wait until a call has ended.", code="parallel_exceeded")
-        if amount > limit.cap:
-            return RateLimited(reason, remedy="Ask for less: the whole limit would not do.", retry_after_seconds=60.0)
-        if limit.window == "total":
-            return QuotaExceeded(reason, remedy="Have an administrator raise it.")
-        wait = max(self._blocks.ends_in(limit.window), 0.001)
-        return RateLimited(reason, remedy="Wait for the next window.", retry_after_seconds=wait)
+    def _refusal(self, block: Block, amount: Decimal, currency: str) -> QuotaExceeded:
+        """Of a block that was drawn in vain a moment ago, so that it knows what is used."""
+        left = max(block.limit.cap - block.used, ZERO) + block.free
+        return too_little_left(block.limit, amount, left, self._blocks.ends_in(block.limit.window), currency)
 
 
 def size(block: Block, missing: Decimal) -> Decimal:
@@ -292,11 +288,6 @@ def size(block: Block, missing: Decimal) -> Decimal:
     step = SMALLEST if block.limit.resource == "money" else ONE
     rest = (block.limit.cap - block.used) / SHARE_OF_REST
     return max(min(block.size, rest).quantize(step, rounding=ROUND_FLOOR), missing)
-
-
-def plain(number: Decimal) -> str:
-    """A number as people write it: no exponent, no zeros at the end."""
-    return f"{number.normalize():f}"
 
 
 def ended() -> Unavailable:

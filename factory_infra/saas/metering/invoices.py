@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from factory_infra.database import Database
 from factory_infra.errors import InvalidInput
-from factory_infra.saas.metering.models import Breakdown
+from factory_infra.saas.metering.models import Breakdown, Exact
 from factory_infra.saas.metering.tables import DailyRow
 
 BY_DEFAULT: tuple[Breakdown, ...] = ("project", "key", "model", "day")
@@ -54,11 +54,11 @@ class InvoiceLine(BaseModel):
     day: date | None = None
     unit: str
     calls: int
-    quantity: Decimal
-    quantity_out: Decimal
-    quantity_cached: Decimal
-    quantity_reasoning: Decimal
-    amount: Decimal
+    quantity: Exact
+    quantity_out: Exact
+    quantity_cached: Exact
+    quantity_reasoning: Exact
+    amount: Exact
 
 
 class Invoice(BaseModel):
@@ -70,7 +70,7 @@ class Invoice(BaseModel):
     currency: str
     by: list[Breakdown]
     lines: list[InvoiceLine]
-    total: Decimal
+    total: Exact
 
 
 class Invoices:

@@ -112,6 +112,7 @@ class Journal:
                 "usage": _usage(record.usage),
                 "outcome": record.outcome,
                 "amount": str(record.amount),
+                **({"reason": record.reason} if record.reason else {}),
             }
         )
         self.append_or_owe(record.line)
@@ -254,7 +255,8 @@ class Found:
             held.last = _usage_of(row)
             return
         number, at = cast("int", row["n"]), cast("float", row["at"])
-        self.records.append(Settled(number, at, held, _usage_of(row), str(row["outcome"]), Decimal(str(row["amount"]))))
+        outcome, amount, reason = str(row["outcome"]), Decimal(str(row["amount"])), str(row.get("reason", ""))
+        self.records.append(Settled(number, at, held, _usage_of(row), outcome, amount, reason))
         del self.open[held.name]
 
 

@@ -56,6 +56,8 @@ class Ask:
     tokens_out_max: int
     money_floor: Decimal = ZERO
     """The least to reserve, for speech: its price goes by characters or seconds."""
+    currency: str = ""
+    """How money is named where it is refused."""
 
 
 @dataclass(slots=True, eq=False)
@@ -160,7 +162,8 @@ class Meter:
         """Set aside the worst case of an attempt: of all its limits, or of none. Nothing is asked of PostgreSQL while blocks suffice.
 
         Raises BudgetExceeded (money), RateLimited (another limit of a window, with the seconds until it begins anew), QuotaExceeded
-        (another limit that never does), StorageFull and Unavailable (cannot be metered now), Conflict (a name of an open reservation).
+        (another limit that never does, or is smaller than what is asked), StorageFull and Unavailable (cannot be metered now), Conflict
+        (a name of an open reservation).
         """
         self._check(ask)
         amount = ask.rate.worst(ask.tokens_in_max, ask.tokens_out_max)
@@ -170,7 +173,7 @@ class Meter:
         amounts: Amounts = {"money": amount, "tokens": tokens, "requests": ONE, "parallel": ONE}
         needs = self._blocks.needs(ask.limits, amounts)
         if not self._blocks.take(needs):
-            needs = await self._drawer.take(ask.limits, amounts)
+            needs = await self._drawer.take(ask.limits, amounts, ask.currency)
         hold = None
         try:
             hold = self._hold(ask, amount, needs)
@@ -187,15 +190,16 @@ class Meter:
             hold.written_at = now
             self._journal.progress(hold.record, sound(usage))
 
-    def settle(self, hold: Hold, usage: Usage, outcome: Outcome) -> Decimal:
+    def settle(self, hold: Hold, usage: Usage, outcome: Outcome, reason: str = "") -> Decimal:
         """End a reservation: charge what was used, free the rest. Again, it changes nothing. Returns what is charged, in either case.
 
+        `reason` stands in the ledger beside the outcome: of a failure the error's code, and no words of anybody.
         It never raises: the call has been made. Where even the journal is full, the settlement is kept in memory and posted from there.
         """
         if hold.settled:
             return hold.charged
         usage = sound(usage)
-        record = Settled(0, self._options.clock(), hold.record, usage, outcome, hold.ask.rate.cost(usage))
+        record = Settled(0, self._options.clock(), hold.record, usage, outcome, hold.ask.rate.cost(usage), reason)
         self._journal.settle(record)
         hold.settled, hold.charged = True, record.amount
         del self._open[hold.ask.name]

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 Unit = Literal["tokens", "slot_seconds", "characters", "audio_seconds"]
 Breakdown = Literal["day", "agent", "model", "project", "key"]
@@ -14,6 +14,19 @@ Action = Literal["reserve", "settle", "release", "correct"]
 Resource = Literal["money", "tokens", "requests", "parallel"]
 Window = Literal["minute", "day", "month", "total", "now"]
 Outcome = Literal["done", "failed", "disconnected", "cached", "recovered"]
+
+
+def plain(number: Decimal) -> str:
+    """A number as people write it: no exponent, no zeros at the end."""
+    return f"{number.normalize():f}"
+
+
+def _in_full(number: Decimal) -> str:
+    return f"{number:f}"
+
+
+Exact = Annotated[Decimal, PlainSerializer(_in_full, return_type=str, when_used="json")]
+"""A quantity or an amount, which JSON tells in full: never with an exponent, as `3E-8` or `0E-12`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +55,11 @@ class Charge(BaseModel):
 
     unit: Unit
     subject: str = Field(description="The model, or the kind of slot.")
-    quantity: Decimal
-    quantity_out: Decimal = Decimal(0)
-    quantity_cached: Decimal = Field(default=Decimal(0), description="The part of `quantity` that came from a cache.")
-    quantity_cache_written: Decimal = Field(default=Decimal(0), description="The part of `quantity` that a cache kept.")
-    quantity_reasoning: Decimal = Field(default=Decimal(0), description="The part of `quantity_out` that is reasoning.")
+    quantity: Exact
+    quantity_out: Exact = Decimal(0)
+    quantity_cached: Exact = Field(default=Decimal(0), description="The part of `quantity` that came from a cache.")
+    quantity_cache_written: Exact = Field(default=Decimal(0), description="The part of `quantity` that a cache kept.")
+    quantity_reasoning: Exact = Field(default=Decimal(0), description="The part of `quantity_out` that is reasoning.")
     estimated: bool = False
     batch: bool = Field(default=False, description="Whether it was done in a batch, which some models do for less.")
 
@@ -116,12 +129,12 @@ class Entry(BaseModel):
     action: str
     debit: str = Field(description="The account that the amount leaves: available, reserved or spent.")
     credit: str = Field(description="The account that the amount reaches.")
-    amount: Decimal
+    amount: Exact
     unit: str
-    quantity: Decimal
-    quantity_out: Decimal
-    quantity_cached: Decimal
-    quantity_reasoning: Decimal
+    quantity: Exact
+    quantity_out: Exact
+    quantity_cached: Exact
+    quantity_reasoning: Exact
     subject: str
     backend: str
     plan_id: str
@@ -150,17 +163,17 @@ class CostLine(BaseModel):
 
     unit: str
     subject: str
-    quantity: Decimal
-    quantity_out: Decimal
-    amount: Decimal
+    quantity: Exact
+    quantity_out: Exact
+    amount: Exact
 
 
 class Cost(BaseModel):
     """What was spent and is still reserved."""
 
     currency: str
-    spent: Decimal
-    reserved: Decimal
+    spent: Exact
+    reserved: Exact
     lines: list[CostLine]
 
 
@@ -168,9 +181,9 @@ class UsageLine(BaseModel):
     """What was spent under one day, agent, model, project or key."""
 
     name: str = Field(description="A date (UTC), an agent, a model, a project or a key; empty where the charge names none.")
-    amount: Decimal
-    slot_seconds: Decimal = Decimal(0)
-    tokens: Decimal = Decimal(0)
+    amount: Exact
+    slot_seconds: Exact = Decimal(0)
+    tokens: Exact = Decimal(0)
 
 
 class Reconciliation(BaseModel):

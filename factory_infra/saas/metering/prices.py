@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from factory_infra.database import utcnow
 from factory_infra.errors import InvalidInput
-from factory_infra.saas.metering.models import Charge, Usage
+from factory_infra.saas.metering.models import Charge, Exact, Usage
 
 SHIPPED = Path(__file__).with_name("price_book.yaml")
 SECONDS_PER_HOUR = Decimal(3600)
@@ -23,7 +23,7 @@ ONE = Decimal(1)
 SMALLEST = Decimal("0.000000000001")
 """The smallest amount that the ledger keeps: every price is rounded to it, so that sums of entries are exact."""
 MICRO = Decimal("0.000001")
-Money = Annotated[Decimal, Field(ge=0)]
+Money = Annotated[Exact, Field(ge=0)]
 Each = TypeVar("Each")
 
 

@@ -1,7 +1,7 @@
 """The records of a journal, and what each of them means for limits and for the ledger."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple, cast
@@ -66,6 +66,8 @@ class Settled:
     usage: Usage
     outcome: str
     amount: Decimal
+    reason: str = ""
+    """Of a failure: the error's code."""
     line: bytes = b""
 
 
@@ -138,7 +140,8 @@ def transfers(record: Record) -> list[Transfer]:
     if isinstance(record, Settled):
         held = record.reserved
         charge = charge_of(record.usage, held.subject)
-        return settling(_held(held), charge, record.amount, at, cast("Outcome", record.outcome))
+        posted = settling(_held(held), charge, record.amount, at, cast("Outcome", record.outcome))
+        return [replace(each, reason=record.reason) for each in posted] if record.reason else posted
     held_by_cache = Reservation(record.title, ZERO, record.whose, "", record.backend)
     return [hit(held_by_cache, record.subject, record.saved, at)]
 

@@ -22,17 +22,24 @@ INERT: dict[str, JsonValue] = {"store": False, "frequency_penalty": 0, "presence
 """Values that are the same as leaving the field out."""
 DATA_URL = "data:"
 REMEDY = "Leave it out, or choose a model that can: /v1/models tells what each can do."
+ANOTHER = "Choose another model: GET /v1/models tells which can."
 
 
 def refuse_missing(call: Call, abilities: Abilities, *, stream: bool = False) -> None:
-    """Raise InvalidInput `ability_missing`, naming all that the call asks for and the model cannot do; else return."""
+    """Raise InvalidInput `ability_missing`, naming all that the call asks for and the model cannot do; else return.
+
+    A model that cannot do this kind of call at all is refused for that alone: nothing that is left out would help.
+    """
+    kind = OF_KIND[call.kind]
+    if kind not in abilities.can:
+        raise ability_missing(f"The model '{call.model}' cannot do {kind}.", remedy=ANOTHER)
     missing = list(dict.fromkeys(wanted for wanted in _wanted(call, stream=stream) if wanted not in abilities.can))
     fields = _unhonoured(call, abilities)
     if any(part != DATA_URL for part in _image_schemes(call.body)) and "images" not in missing and not abilities.image_hosts:
         fields.append("image_url of another host")
     if missing or fields:
         named = ", ".join([*missing, *fields])
-        raise ability_missing(f"The model behind '{call.model}' cannot do what the request asks: {named}.")
+        raise ability_missing(f"The model '{call.model}' cannot do what the request asks: {named}.")
 
 
 def ability_missing(reason: str, remedy: str = REMEDY) -> InvalidInput:
@@ -41,8 +48,7 @@ def ability_missing(reason: str, remedy: str = REMEDY) -> InvalidInput:
 
 
 def _wanted(call: Call, *, stream: bool) -> Iterator[Ability]:
-    """The abilities that a call needs, in the order in which they are told."""
-    yield OF_KIND[call.kind]
+    """The abilities that a call of the model's kind needs, in the order in which they are told."""
     if call.kind != "chat":
         return
     body = call.body

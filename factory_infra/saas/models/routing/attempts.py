@@ -1,6 +1,7 @@
 """One attempt at one target: reserved before, settled after, exactly once on every way out."""
 
 import math
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from factory_infra.saas.models.routing.background import Background
 from factory_infra.saas.models.routing.metrics import Metrics
 from factory_infra.saas.models.routing.retrying import Step
 from factory_infra.saas.models.routing.targets import asked
+from factory_infra.saas.models.routing.telling import Failure
 
 NOTHING = Usage()
 SPEED_ASSUMED = 50.0
@@ -32,8 +34,8 @@ class Meters(Protocol):
         """Remember how far a call is."""
         ...
 
-    def settle(self, hold: Hold, usage: Usage, outcome: Outcome) -> Decimal:
-        """Charge what was used; a second time nothing happens."""
+    def settle(self, hold: Hold, usage: Usage, outcome: Outcome, reason: str = "") -> Decimal:
+        """Charge what was used; a second time nothing happens. `reason` is a failure's code."""
         ...
 
     def hit(self, whose: Attribution, subject: str, backend: str, saved: Usage) -> None:
@@ -70,6 +72,7 @@ class Attempt:
         "_heard",
         "_hold",
         "_kit",
+        "_reason",
         "_ticket",
         "_virtual",
         "amount",
@@ -97,6 +100,7 @@ class Attempt:
         self.tokens_out = 0
         self.told: Usage | None = None
         self._heard = False
+        self._reason = ""
         self.ended = False
         self.gone = False
         """The client is gone; what is still read is read for its usage."""
@@ -148,8 +152,17 @@ class Attempt:
             self.live.breaker.left(self._ticket)
         else:
             self.live.breaker.failed(self._ticket)
+        self._tell(error)
         # Even where nothing came the upstream may have worked, unless it refused the call as such.
         self._cut_off("failed", self._produced if self.begun else NOTHING, upstream, ask=not isinstance(error, InvalidInput))
+
+    def _tell(self, error: LineshaftError | None) -> None:
+        """Keep the failure's code for the ledger, and tell it in the log with the class of what is behind it."""
+        cause = sys.exception()
+        if error is not None and cause is error:
+            cause = error.__cause__ or error.__context__
+        self._reason = LineshaftError.code if error is None else error.error_code
+        self.live.teller.failed(Failure(self.call.id, self._reason, cause, self._kit.clock() - self.begun_at))
 
     def left(self, upstream: Closes | None = None) -> None:
         """The client is gone: the upstream is closed, and what it did until then is charged."""
@@ -194,7 +207,7 @@ class Attempt:
 
     def _settle(self, usage: Usage, outcome: Outcome) -> None:
         self.ended = True
-        self.amount = self._kit.meter.settle(self._hold, usage, outcome)
+        self.amount = self._kit.meter.settle(self._hold, usage, outcome, self._reason)
         self._kit.metrics.attempt(self._virtual, self.live.target.backend, outcome, usage)
         self._kit.metrics.breaker(self._virtual, self.live.target.backend, self.live.breaker.state)
 

@@ -19,12 +19,13 @@ class Breaker:
     before the breaker last opened or closed decides nothing.
     """
 
-    __slots__ = ("_breaking", "_calls", "_clock", "_failures", "_open_until", "_openings", "_part", "_trying", "_turn")
+    __slots__ = ("_breaking", "_calls", "_clock", "_failures", "_open_until", "_openings", "_part", "_tell", "_trying", "_turn")
 
-    def __init__(self, breaking: Breaking, clock: Callable[[], float]) -> None:
-        """`clock` tells seconds that never go back."""
+    def __init__(self, breaking: Breaking, clock: Callable[[], float], tell: Callable[[float | None], None] | None = None) -> None:
+        """`clock` tells seconds that never go back; `tell` hears for how many the breaker opens, and None when it closes."""
         self._breaking = breaking
         self._clock = clock
+        self._tell = tell
         self._calls = [0] * PARTS
         self._failures = [0] * PARTS
         self._part = 0
@@ -86,13 +87,16 @@ class Breaker:
 
     def _open(self) -> None:
         longer = min(2**self._openings, LONGER_MAX)
-        self._turned(self._clock() + self._breaking.open_seconds * longer)
+        self._turned(self._breaking.open_seconds * longer)
         self._openings += 1
 
-    def _turned(self, open_until: float | None) -> None:
+    def _turned(self, open_seconds: float | None) -> None:
         """Open or close: calls from before say nothing about what comes after."""
-        self._open_until, self._trying = open_until, False
+        self._open_until = None if open_seconds is None else self._clock() + open_seconds
+        self._trying = False
         self._turn += 1
+        if self._tell is not None:
+            self._tell(open_seconds)
 
     def _count(self, *, failure: bool) -> None:
         part = int(self._clock() / (self._breaking.window_seconds / PARTS))

@@ -121,6 +121,7 @@ class Journey(Generic[T]):
             tokens_in_estimated=asked.prepared.counted.estimated,
             tokens_out_max=fit.tokens_out_max,
             money_floor=fit.money_floor,
+            currency=live.rates.currency,
         )
         hold = await self._kit.meter.reserve(ask)
         seconds = max(min(asked.deadline_at - self._kit.clock(), live.spec.deadline_seconds), 0.001)

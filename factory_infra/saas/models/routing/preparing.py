@@ -57,7 +57,7 @@ def chat(virtual: Virtual, request: ChatRequest) -> Prepared:
 
     def fit(live: Live) -> Fit:
         body = request.body(live.abilities.fields)
-        _able("chat", live, body, stream=request.stream)
+        _able("chat", virtual, live, body, stream=request.stream)
         said_max = tokens_out_max(request, live.abilities, counted)
         return Fit(live, _bound(body, live, said_max), said_max * request.n)
 
@@ -72,7 +72,7 @@ def embeddings(virtual: Virtual, request: EmbeddingsRequest) -> Prepared:
 
     def fit(live: Live) -> Fit:
         body = _plain(request, live)
-        _able("embeddings", live, body)
+        _able("embeddings", virtual, live, body)
         if longest > live.abilities.context_tokens * BYTES_PER_TOKEN_MAX:
             raise ParameterRefused("input", "A text is longer than the model's context.", code="context_length_exceeded")
         return Fit(live, body, 0)
@@ -85,7 +85,7 @@ def speech(virtual: Virtual, request: SpeechRequest) -> Prepared:
 
     def fit(live: Live) -> Fit:
         body = _plain(request, live)
-        _able("speech", live, body)
+        _able("speech", virtual, live, body)
         return Fit(live, body, 0, live.rate().character * request.characters)
 
     return Prepared("speech", counted_speech(request), _fitting(virtual.lives, fit))
@@ -97,7 +97,7 @@ def transcription(virtual: Virtual, request: TranscriptionRequest) -> Prepared:
 
     def fit(live: Live) -> Fit:
         body = _plain(request, live)
-        _able("transcription", live, body)
+        _able("transcription", virtual, live, body)
         return Fit(live, body, 0, live.rate().audio_second * seconds)
 
     prompt = len(str(request.sent.get("prompt") or "").encode(errors="surrogatepass"))
@@ -130,5 +130,6 @@ def _plain(request: Request, live: Live) -> JsonObject:
     return {name: value for name, value in request.body(live.abilities.fields).items() if name not in PLAIN_FIELDS}
 
 
-def _able(kind: Kind, live: Live, body: JsonObject, *, stream: bool = False) -> None:
-    refuse_missing(Call("", kind, live.target.model, body, 0.0), live.abilities, stream=stream)
+def _able(kind: Kind, virtual: Virtual, live: Live, body: JsonObject, *, stream: bool = False) -> None:
+    """Refuse what a target cannot do, by the name that the client knows."""
+    refuse_missing(Call("", kind, virtual.name, body, 0.0), live.abilities, stream=stream)

@@ -21,6 +21,7 @@ from factory_infra.saas.models.calls import Abilities, Ability
 from factory_infra.saas.models.routing.breaker import Breaker
 from factory_infra.saas.models.routing.config import Setup, Target, VirtualModel, path_of
 from factory_infra.saas.models.routing.pulse import Pulse
+from factory_infra.saas.models.routing.telling import Teller
 from factory_infra.settings import Settings
 
 Clock = Callable[[], float]
@@ -45,11 +46,8 @@ class Rates:
         self._clock = clock
         self._until = 0.0
         self._rates: dict[str, Rate] = {}
-
-    @property
-    def currency(self) -> str:
+        self.currency = book.currency
         """Of all prices."""
-        return self._book.currency
 
     def of(self, subject: str) -> Rate:
         """What a model costs now."""
@@ -72,6 +70,7 @@ class Live:
     breaker: Breaker
     pulse: Pulse
     rates: Rates
+    teller: Teller
 
     @property
     def id(self) -> str:
@@ -124,9 +123,9 @@ class Targets:
         return cls(setup, backends, book, clock)
 
     def _virtual(self, name: str, model: VirtualModel) -> Virtual:
-        return Virtual(name, model, tuple(self._live(model, target) for target in model.route), self.setup.version_of(name))
+        return Virtual(name, model, tuple(self._live(name, model, target) for target in model.route), self.setup.version_of(name))
 
-    def _live(self, model: VirtualModel, target: Target) -> Live:
+    def _live(self, name: str, model: VirtualModel, target: Target) -> Live:
         backend = self._backends[target.backend]
         abilities = backend.abilities(target.model)
         for ability, face in FACES.items():
@@ -134,14 +133,16 @@ class Targets:
                 raise InvalidInput(
                     f"The backend '{target.backend}' cannot do {ability}.", remedy="Correct its abilities.", code="gateway_invalid"
                 )
+        teller = Teller(name, target.backend, self._clock)
         return Live(
             target=target,
             spec=self.setup.backends[target.backend],
             backend=backend,
             abilities=abilities,
-            breaker=Breaker(model.breaker, self._clock),
+            breaker=Breaker(model.breaker, self._clock, teller.turned),
             pulse=Pulse(self._clock),
             rates=self.rates,
+            teller=teller,
         )
 
     async def recall(self, backend: str, call_id: str) -> Usage | None:

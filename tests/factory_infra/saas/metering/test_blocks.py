@@ -177,7 +177,7 @@ class Actor:
             try:
                 needs = await self.drawer.take((of,), amounts)  # type: ignore[arg-type]
             except Exception as error:  # noqa: BLE001 - whichever refusal
-                assert "would be reserved" in str(error)
+                assert "would reserve" in str(error)
                 return False
         self.held += needs
         return True

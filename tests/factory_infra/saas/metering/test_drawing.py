@@ -158,21 +158,23 @@ class TestRefusal:
     @pytest.mark.parametrize(
         ("of", "kind", "code", "wait"),
         [
-            (budget(19), BudgetExceeded, "budget_exceeded", 0),
-            (limit("money", 19, "day"), BudgetExceeded, "budget_exceeded", 0),
-            (limit("tokens", 14, "minute"), RateLimited, "rate_limited", 60),
-            (limit("requests", 0, "day"), RateLimited, "rate_limited", 60),
-            (limit("parallel", 0, "now"), RateLimited, "parallel_exceeded", 1),
+            (budget(19), BudgetExceeded, "budget_exceeded", None),
+            (limit("money", 19, "day"), BudgetExceeded, "budget_exceeded", None),
+            (limit("tokens", 14, "minute"), QuotaExceeded, "quota_exceeded", None),
+            (limit("requests", 0, "day"), QuotaExceeded, "quota_exceeded", None),
+            (limit("parallel", 0, "now"), QuotaExceeded, "parallel_exceeded", None),
         ],
     )
-    async def test_names_the_limit_and_when_it_will_do(
-        self, database: Database, tmp_path: Path, of: Limit, kind: type[QuotaExceeded], code: str, wait: float
+    async def test_what_never_fits_names_the_limit_and_is_no_reason_to_wait(
+        self, database: Database, tmp_path: Path, of: Limit, kind: type[QuotaExceeded], code: str, wait: float | None
     ) -> None:
         async with metering(database, tmp_path, options=SLOW) as meter:
-            with pytest.raises(kind, match=of.title) as raised:
+            with pytest.raises(kind, match=f"of {of.cap}.* of team vision .*waiting does not help") as raised:
                 await meter.reserve(ask("a/1", limit("requests", 9, name="other"), of))
             assert raised.value.error_code == code
-            assert getattr(raised.value, "retry_after_seconds", 0) == wait
+            assert getattr(raised.value, "retry_after_seconds", None) == wait
+            assert not raised.value.retryable
+            assert "left" not in raised.value.reason  # nobody asked
         assert await used(database, "other") == 0
 
     async def test_a_window_that_is_used_up_tells_its_end(self, database: Database, tmp_path: Path) -> None:
@@ -182,9 +184,25 @@ class TestRefusal:
             meter.settle(await meter.reserve(ask("a/1", of)), Usage(1, 1), "done")
             refusal = await tried(meter, ask("b/1", of))
             assert isinstance(refusal, RateLimited)
+            assert refusal.reason == "Team vision has 0 of 1 requests left this minute; this call would reserve 1."
             assert refusal.retry_after_seconds == 60
             now[0] += refusal.retry_after_seconds
             meter.settle(await meter.reserve(ask("b/1", of)), Usage(1, 1), "done")
+
+    async def test_what_is_left_is_what_others_left(self, database: Database, tmp_path: Path) -> None:
+        now = [1_800_000_000.0]
+        frozen = tuned(clock=lambda: now[0])
+        of = limit("tokens", 40, "minute")
+        async with metering(database, tmp_path, options=frozen) as first, metering(database, tmp_path, options=frozen) as second:
+            await until(lambda: first._notices.fresh and second._notices.fresh)
+            first.settle(await first.reserve(ask("a/1", of, into=20, out=10)), Usage(20, 10), "done")
+            refusal = await tried(second, ask("b/1", of))
+            assert isinstance(refusal, RateLimited)
+            assert refusal.reason == "Team vision has 10 of 40 tokens left this minute; this call would reserve 15."
+            refusal = await tried(second, ask("c/1", of, into=40, out=1))
+            assert isinstance(refusal, QuotaExceeded)
+            assert not refusal.retryable
+            assert "left" not in refusal.reason
 
     async def test_a_total_that_is_used_up_never_will(self, database: Database, tmp_path: Path) -> None:
         async with metering(database, tmp_path) as meter:

@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from factory_infra.errors import StorageFull, Unavailable
 from factory_infra.saas.metering.journal import Found, Journal
 from factory_infra.saas.metering.models import Usage
-from factory_infra.saas.metering.records import Reserved, Served, Settled, Share
+from factory_infra.saas.metering.records import Reserved, Served, Settled, Share, transfers
 from factory_infra.saas.metering.recovery import take_over
 from tests.factory_infra.saas.metering.meters import RATE, WHOSE
 
@@ -107,6 +108,19 @@ class TestRecords:
         assert back.records == [first, second, end, served]
         assert back.open == {"b/1": second}
         assert [record.number for record in back.records] == [1, 2, 4, 5]
+
+    def test_why_one_failed_is_kept_and_absent_where_there_is_nothing_to_say(self, opened: Opened) -> None:
+        journal = opened()
+        records = [reserved("a/1"), reserved("b/1")]
+        for record in records:
+            journal.reserve(record)
+        well, failed = settled(records[0]), replace(settled(records[1]), outcome="failed", reason="model_unavailable")
+        journal.settle(well)
+        journal.settle(failed)
+        assert b"reason" not in well.line  # as every journal was written before
+        back = [record for record in found(journal).records if isinstance(record, Settled)]
+        assert [record.reason for record in back] == ["", "model_unavailable"]
+        assert [each.reason for each in transfers(back[1])] == ["model_unavailable"] * 2
 
     @hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(cut=st.floats(0, 1), calls=st.integers(1, 6))

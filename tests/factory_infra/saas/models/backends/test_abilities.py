@@ -63,7 +63,7 @@ def test_a_stream_and_another_kind_of_call_are_abilities_too() -> None:
     with pytest.raises(InvalidInput, match="stream"):
         refuse_missing(call(), abilities_of("chat"), stream=True)
     with pytest.raises(InvalidInput, match="embeddings"):
-        refuse_missing(call(kind="embeddings", input="x"), abilities_of("chat"))
+        refuse_missing(call(kind="embeddings", input="x", dimensions=8), abilities_of("chat"))
     with pytest.raises(InvalidInput, match="dimensions"):
         refuse_missing(call(kind="embeddings", input="x", dimensions=8), embedded.EMBEDDINGS)
 

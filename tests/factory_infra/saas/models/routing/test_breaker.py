@@ -125,3 +125,15 @@ class TestBreaker:
                 assert each.state != "open"
                 assert not (half and each.admits)
                 getattr(each, end)(ticket)
+
+
+def test_who_listens_hears_each_turn_with_its_seconds() -> None:
+    clock, heard = Clock(), list[float | None]()
+    breaking = Breaking.model_validate({"window_seconds": 10.0, "calls_min": 4, "open_seconds": 5.0})
+    each = Breaker(breaking, clock, heard.append)
+    calls(each, failed=4)
+    clock.now += 5.0
+    calls(each, failed=1)
+    clock.now += 10.0
+    calls(each, succeeded=2)
+    assert heard == [5.0, 10.0, None]

@@ -20,7 +20,7 @@ from factory_infra.saas.models.calls import Call
 from factory_infra.saas.models.routing.answers import Asker
 from factory_infra.saas.models.routing.attempts import Attempt
 from factory_infra.saas.models.routing.gateway import Gateway, Wiring
-from tests.factory_infra.saas.models.routing.world import Recalling, Stub, World, asker, caller, chat, world
+from tests.factory_infra.saas.models.routing.world import Recalling, Stub, World, asker, caller, chat, down, world
 
 pytestmark = pytest.mark.stack
 CALLS = 300
@@ -162,3 +162,25 @@ async def test_a_hit_is_one_row_without_an_amount(meter: Meter, database: Databa
     async with database.transaction() as session:
         rows = (await session.scalars(select(EntryRow).where(EntryRow.outcome == "cached"))).all()
     assert [(row.amount, row.quantity, row.backend, row.tenant) for row in rows] == [(Decimal(0), Decimal(0), "a", "vision")]
+
+
+async def test_the_ledger_tells_by_its_code_why_an_attempt_failed(meter: Meter, database: Database) -> None:
+    each = over(meter, Stub("a", errors=[down()]), Stub("b", first_seconds=0.0, word_seconds=0.0))
+    await each.gateway.complete(limited(budget_limit("vision", Decimal(1000))), chat())
+    await meter.posted()
+    async with database.transaction() as session:
+        rows = await session.scalars(select(EntryRow).order_by(EntryRow.id))
+        told = {(row.backend, row.action, row.outcome, row.reason) for row in rows if row.action != "reserve"}
+    assert told == {
+        ("a", "settle", "failed", "model_unavailable"),
+        ("a", "release", "failed", "model_unavailable"),
+        ("b", "settle", "done", ""),
+        ("b", "release", "done", ""),
+    }
+
+
+async def test_a_call_that_is_more_than_a_whole_limit_is_told_the_currency_and_not_to_wait(meter: Meter, database: Database) -> None:
+    each = over(meter, Stub("a"))
+    with pytest.raises(BudgetExceeded, match=r"The budget of 0\.000000001 USD of team vision is smaller than the 0\.\d+ that") as caught:
+        await each.gateway.complete(limited(budget_limit("vision", Decimal("0.000000001"))), chat())
+    assert not caught.value.retryable

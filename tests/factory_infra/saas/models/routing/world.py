@@ -148,6 +148,7 @@ class Settlement:
     usage: Usage
     outcome: Outcome
     backend: str
+    reason: str = ""
 
 
 class Record:
@@ -181,9 +182,9 @@ class Record:
         assert hold.ask.name in self._open
         self.progressed.append(usage)
 
-    def settle(self, hold: Hold, usage: Usage, outcome: Outcome) -> Decimal:
+    def settle(self, hold: Hold, usage: Usage, outcome: Outcome, reason: str = "") -> Decimal:
         assert self._open.pop(hold.ask.name, None) is not None, "settled twice"
-        self.settled.append(Settlement(hold.ask.name, usage, outcome, hold.ask.backend))
+        self.settled.append(Settlement(hold.ask.name, usage, outcome, hold.ask.backend, reason))
         return hold.ask.rate.cost(usage)
 
     def hit(self, whose: Attribution, subject: str, backend: str, saved: Usage) -> None:
