@@ -1,19 +1,11 @@
 """Measures every promise about the agents and prints a row each: make prove-agents. Exit code 1 if any falls short."""
 
-import argparse
 import sys
-import time
-from collections.abc import Callable
-from subprocess import SubprocessError
-
-import httpx
-from rich.console import Console
 
 from benchmarks.agents import doors, kills, loops, policy, suites
-from cli.checks import Check, print_checks
-from factory_infra.errors import LineshaftError
+from benchmarks.groups import Measure, asked_for, run
 
-GROUPS: dict[str, Callable[[], list[Check]]] = {
+GROUPS: dict[str, Measure] = {
     "policy": policy.checks,
     "demo": lambda: doors.checks(("demo",)),
     "bad-input": lambda: doors.checks(("bad-input",)),
@@ -26,46 +18,14 @@ GROUPS: dict[str, Callable[[], list[Check]]] = {
     "kills": kills.checks,
 }
 """In this order; a group may be chosen by its name."""
-FAULTS = (AssertionError, LineshaftError, OSError, ValueError, LookupError, StopIteration, SubprocessError, httpx.HTTPError)
 
 
-def groups(only: str) -> dict[str, Callable[[], list[Check]]]:
-    """Those that are asked for; what shares a stack is one group when all is asked for. Exits with the names where one is unknown."""
-    wanted = [name.strip() for name in only.split(",") if name.strip()] or list(GROUPS)
-    unknown = sorted(set(wanted) - set(GROUPS))
-    if unknown:
-        sys.exit(f"There is no group {', '.join(unknown)}. Groups: {', '.join(GROUPS)}.")
+def chosen(wanted: list[str]) -> dict[str, Measure]:
+    """Those that are asked for; what shares a stack is one group when all is asked for."""
     shared = tuple(name for name in doors.GROUPS if name in wanted)
-    chosen = {name: GROUPS[name] for name in wanted if name not in shared}
-    return {", ".join(shared): lambda: doors.checks(shared), **chosen} if shared else chosen
-
-
-def measured(title: str, measure: Callable[[], list[Check]]) -> list[Check]:
-    """The rows of one group; a group that breaks is a row that falls short, and the others still run."""
-    try:
-        return measure()
-    except FAULTS as error:
-        return [Check(title, f"broke: {type(error).__name__}: {str(error)[:300]}", "a figure", held=False)]
-
-
-def main() -> int:
-    """Run the groups that are asked for; each is announced, for some take minutes."""
-    reader = argparse.ArgumentParser(description=__doc__)
-    reader.add_argument("--only", default="", help=f"Groups, with commas between: {', '.join(GROUPS)}.")
-    console, began = Console(width=170, highlight=False), time.monotonic()
-    found: list[Check] = []
-    for title, measure in groups(reader.parse_args().only).items():
-        console.rule(title)
-        began_group, rows = time.monotonic(), measured(title, measure)
-        print_checks(console, rows)
-        console.print(f"[dim]{time.monotonic() - began_group:.0f} s[/dim]")
-        found += rows
-    short = [check for check in found if not check.held]
-    console.rule("the agents")
-    print_checks(console, found)
-    console.print(f"{len(found) - len(short)} of {len(found)} hold, {time.monotonic() - began:.0f} s")
-    return 1 if short else 0
+    alone = {name: GROUPS[name] for name in wanted if name not in shared}
+    return {", ".join(shared): lambda: doors.checks(shared), **alone} if shared else alone
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("the agents", chosen(asked_for(__doc__, GROUPS))))
