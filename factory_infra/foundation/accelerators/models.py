@@ -2,7 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+
+Placement = Literal["ours", "engine", "machines"]
+"""Who says where a lease lies: we by slot index, the engine when a job starts, or machines that are made for the lease."""
 
 
 class Slot(BaseModel):
@@ -12,6 +15,8 @@ class Slot(BaseModel):
     kind: Literal["gpu", "cpu"]
     name: str
     memory_gib: float
+    accelerator: str = Field(default="", description="The type in the catalogue, such as H100; empty where it is none.")
+    node: str = Field(default="", description="The machine that it is in; empty on this host.")
 
 
 class Pool(BaseModel):
@@ -20,6 +25,7 @@ class Pool(BaseModel):
     name: str
     slots: list[Slot]
     note: str = ""
+    placement: Placement = "ours"
 
     @property
     def kind(self) -> Literal["gpu", "cpu"]:

@@ -47,3 +47,19 @@ class JobTail(Protocol):
     async def tail(self, job_id: str, tenant: str, limit: int = 8192) -> str:
         """Return whole lines from the log's end, at most so many bytes. Raises NotFound."""
         ...
+
+
+class JobRetry(Protocol):
+    """An extra ability: the same job once more."""
+
+    async def retry(self, job_id: str, tenant: str) -> Job:
+        """Start a job that failed, was cancelled or lost again, under its id, from its last checkpoint. Raises Conflict while it runs."""
+        ...
+
+
+class JobTasks(Protocol):
+    """An extra ability: the tasks of an array, each as a job named `ID.INDEX`."""
+
+    async def tasks(self, job_id: str, tenant: str, limit: int = 100, offset: int = 0) -> list[Job]:
+        """Return a page of the tasks by index. Their logs are read under `ID.INDEX`. Raises NotFound."""
+        ...

@@ -45,12 +45,30 @@ class JobSpec(BaseModel):
     slots: list[int] = Field(default=[], description="Indices of the leased slots: CPU affinity, or visible GPUs.")
     limits: JobLimits = JobLimits()
     service: bool = Field(default=False, description="A server that should stay up: no wall-time limit, no progress.")
+    pool: str = "local"
+    lease_id: str = ""
+    image: str = Field(default="", description="The container image, where the pool runs containers; the pool's own if empty.")
+    queue: str = Field(default="", description="A QOS, a LocalQueue or a job queue of the engine in place of the pool's.")
+    nodes: int = Field(default=1, ge=1, le=1000, description="The program starts once on each, with the variables of a rendezvous.")
+    array: int = Field(default=0, ge=0, le=10_000, description="So many tasks of the same job, each with its index; 0 for none.")
+    after: list[str] = Field(default=[], max_length=100, description="Jobs of the same team and pool that must succeed before.")
+    attempts_max: int = Field(
+        default=1, ge=1, le=20, description="Times that it is started when its program fails. A lost host counts not."
+    )
 
 
 class JobFailure(BaseModel):
     """Why a job did not succeed, in words."""
 
     code: str
+    reason: str
+    remedy: str = ""
+
+
+class Waiting(BaseModel):
+    """Why a job does not run yet: what the engine says, what that means, and what would help."""
+
+    code: str = Field(description="The engine's own reason, such as AssocGrpGRES.")
     reason: str
     remedy: str = ""
 
@@ -68,6 +86,12 @@ class Job(BaseModel):
     failure: JobFailure | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    pool: str = "local"
+    engine_id: str = Field(default="", description="What the engine calls it.")
+    waiting: Waiting | None = Field(default=None, description="While it is pending.")
+    attempt: int = Field(default=1, description="How often it was started, preemptions and retries included.")
+    nodes: list[str] = Field(default=[], description="Where it runs.")
+    tasks: dict[str, int] = Field(default={}, description="Of an array: how many tasks are in which state.")
 
 
 class LogChunk(BaseModel):
