@@ -2,15 +2,16 @@
 
 import sys
 
-from benchmarks.gateway import bad_input, bedrock, clients, exactness, overspend, replay, security, speed
+from benchmarks.gateway import bad_input, bedrock, clients, deployments, exactness, overspend, overspend_http, replay, security, speed
 from benchmarks.groups import Measure, asked_for, run
 
 GROUPS: dict[str, Measure] = {
     "exactness": exactness.checks,
     "replay": replay.checks,
-    "overspend": overspend.checks,
+    "overspend": lambda: [*overspend.checks(), *overspend_http.checks()],
     "clients": clients.checks,
     "bedrock": bedrock.checks,
+    "deployments": deployments.checks,
     "security": security.checks,
     "bad-input": bad_input.checks,
     "speed": lambda: speed.checks(grown=False),

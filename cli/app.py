@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.lazy import LazyGroup
+from cli.routes import by_command
 from factory_infra.errors import LineshaftError
 
 app = typer.Typer(
@@ -41,5 +42,5 @@ def main() -> None:
 
 def describe(error: LineshaftError) -> str:
     """An error as it is told to a person."""
-    remedy = f"\n  remedy: {error.remedy}" if error.remedy else ""
+    remedy = f"\n  remedy: {by_command(error.remedy)}" if error.remedy else ""
     return f"error [{error.error_code}]: {error.reason}{remedy}"

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 import uvicorn
-from prometheus_client import generate_latest
 
 from api.gateway.edge import GatewayApp
 from api.gateway.metrics import Metrics
@@ -17,6 +16,7 @@ from api.gateway.service import Service
 from api.gateway.workers import BACKLOG, Workers, listening
 from factory_infra.database import Database
 from factory_infra.errors import InvalidInput, LineshaftError
+from factory_infra.foundation.accelerators.pools import OnePool
 from factory_infra.foundation.accelerators.providers.local import LocalAccelerators
 from factory_infra.iaas.leases.service import Leases
 from factory_infra.logs import configure
@@ -28,7 +28,8 @@ from factory_infra.saas.metering.limits import LimitBook
 from factory_infra.saas.metering.meter import Meter
 from factory_infra.saas.metering.prices import PriceBook
 from factory_infra.saas.models.routing.config import Setup
-from factory_infra.saas.models.routing.gateway import Gateway
+from factory_infra.saas.models.routing.gateway import Gateway, Wiring
+from factory_infra.saas.models.routing.metrics import Metrics as RoutingMetrics
 from factory_infra.saas.models.routing.targets import Targets
 from factory_infra.saas.models.transcripts.keeper import Keeper
 from factory_infra.saas.models.transcripts.recorded import Recorded
@@ -53,7 +54,7 @@ async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[Servi
     async with AsyncExitStack() as stack:
         database, notices = Database(url), Notices(url)
         stack.push_async_callback(database.close)
-        tenants = Tenants(database, Leases(database, LocalAccelerators(settings.slots_max)), key_pepper(settings))
+        tenants = Tenants(database, Leases(database, OnePool(LocalAccelerators(settings.slots_max))), key_pepper(settings))
         keys, limits = KeyRing(tenants, notices), LimitBook(database, notices)
         targets = Targets.build(Setup.load(settings), settings, PriceBook.load(settings.price_book), time.monotonic)
         meter = Meter(database, settings.journals_dir, recall=targets.recall, notices=notices)
@@ -65,11 +66,11 @@ async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[Servi
         # Once everybody has said what to listen to: so it is heard from the first moment.
         await notices.start()
         stack.push_async_callback(notices.close)
-        gateway = Gateway(targets, meter)
+        gateway = Gateway(targets, meter, Wiring(metrics=RoutingMetrics(metrics.board)))
         stack.push_async_callback(gateway.close, CLOSE_SECONDS)
 
         def numbers() -> bytes:
-            return metrics.text().encode() + generate_latest(gateway.metrics.registry)
+            return (metrics.text() + gateway.metrics.text()).encode()
 
         yield Service(Recorded(gateway, keeper), keys, limits, meter, numbers, settings.gateway_body_bytes_max)
 

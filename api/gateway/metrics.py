@@ -3,6 +3,8 @@
 import mmap
 from collections.abc import Iterator
 
+from factory_infra.saas.models.routing.board import Board
+
 DOORS = ("chat", "responses", "embeddings", "transcriptions", "speech", "messages", "count_tokens", "models", "other")
 OUTCOMES = ("2xx", "4xx", "429", "5xx", "gone")
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -30,10 +32,13 @@ class Metrics:
         self._workers = workers
         self._numbers = memoryview(mmap.mmap(-1, workers * _ROW * 8)).cast("d")
         self._start = 0
+        self.board = Board(workers)
+        """Where the routing counts."""
 
     def own(self, worker: int) -> None:
         """Write to a worker's row from now on; what a dead worker left open is over."""
         self._start = worker * _ROW
+        self.board.own(worker)
         for place in range(self._start + _OPEN, self._start + _ROW, _WIDTH):
             self._numbers[place] = 0
 

@@ -1,5 +1,6 @@
 """`GET /v1/models` and `/v1/models/{id}`: what the key may use, with prices and abilities, in the shape of whoever asks."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import orjson
@@ -10,12 +11,18 @@ from api.gateway.exchange import Exchange
 from api.gateway.service import Service
 from factory_infra.errors import NotFound
 from factory_infra.paas.tenants.keyring import Caller
-from factory_infra.saas.models.calls import JsonObject
+from factory_infra.saas.models.calls import Ability, JsonObject
 from factory_infra.saas.models.routing.answers import CardPrice, ModelCard
 
 PATH = "/v1/models"
-EPOCH = "1970-01-01T00:00:00Z"
-"""Virtual models have no birthday: a name outlives what stands behind it."""
+PRICED: dict[str, tuple[Ability, ...]] = {
+    "million_tokens_in": ("chat", "embeddings"),
+    "million_tokens_out": ("chat",),
+    "million_tokens_cached": ("chat",),
+    "minute_of_audio": ("transcription",),
+    "million_characters": ("speech",),
+}
+"""Which abilities a price is for: a model that only chats has none of sound."""
 
 
 async def listed(exchange: Exchange, service: Service) -> None:
@@ -52,17 +59,18 @@ def known(service: Service, caller: Caller, name: str) -> ModelCard:
 
 def openai_card(card: ModelCard) -> JsonObject:
     """A model in OpenAI's shape, with fields of ours that its clients pass on."""
-    return {"id": card.id, "object": "model", "created": 0, "owned_by": "lineshaft", **_ours(card)}
+    return {"id": card.id, "object": "model", "created": card.created_at, "owned_by": "lineshaft", **_ours(card)}
 
 
 def anthropic_card(card: ModelCard) -> JsonObject:
     """A model in Anthropic's shape."""
     bounds: JsonObject = {"max_input_tokens": card.context_tokens, "max_tokens": card.tokens_out_max, "lifecycle": "active"}
-    return {"type": "model", "id": card.id, "display_name": card.id, "created_at": EPOCH, **bounds, **_ours(card)}
+    created = datetime.fromtimestamp(card.created_at, UTC).isoformat().replace("+00:00", "Z")
+    return {"type": "model", "id": card.id, "display_name": card.id, "created_at": created, **bounds, **_ours(card)}
 
 
 def _ours(card: ModelCard) -> JsonObject:
-    prices: list[JsonValue] = [_price(price) for price in card.prices]
+    prices: list[JsonValue] = [_price(price, card) for price in card.prices]
     return {
         "abilities": list(card.abilities),
         "fields": list(card.fields),
@@ -72,18 +80,17 @@ def _ours(card: ModelCard) -> JsonObject:
     }
 
 
-def _price(price: CardPrice) -> JsonObject:
-    """What one target costs; amounts are decimal numbers in texts, so that no client rounds them."""
-    return {
-        "subject": price.subject,
-        "currency": price.currency,
-        "version": price.version,
-        "million_tokens_in": _plain(price.million_in),
-        "million_tokens_out": _plain(price.million_out),
-        "million_tokens_cached": _plain(price.million_cached),
-        "minute_of_audio": _plain(price.minute),
-        "million_characters": _plain(price.million_characters),
+def _price(price: CardPrice, card: ModelCard) -> JsonObject:
+    """What one target costs, by what the model can do; amounts are decimal numbers in texts, so that no client rounds them."""
+    amounts = {
+        "million_tokens_in": price.million_in,
+        "million_tokens_out": price.million_out,
+        "million_tokens_cached": price.million_cached,
+        "minute_of_audio": price.minute,
+        "million_characters": price.million_characters,
     }
+    told: JsonObject = {"subject": price.subject, "currency": price.currency, "version": price.version}
+    return told | {name: _plain(amount) for name, amount in amounts.items() if set(PRICED[name]) & set(card.abilities)}
 
 
 def _plain(amount: Decimal) -> str:

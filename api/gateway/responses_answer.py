@@ -47,19 +47,21 @@ class Envelope:
             "incomplete_details": {"reason": reason} if reason else None,
             "model": self._model,
             "output": output,
-            "usage": usage_of(usage) if usage else None,
+            **({"usage": usage_of(usage)} if usage else {}),
             **self._asked(),
         }
 
     def _asked(self) -> JsonObject:
         asked = self._request.model_dump(
-            mode="json", by_alias=True, include={"instructions", "max_output_tokens", "metadata", "user", "temperature", "top_p", "tools"}
+            mode="json", by_alias=True, include={"instructions", "max_output_tokens", "metadata", "temperature", "top_p", "tools"}
         )
-        more = self._request.model_dump(mode="json", by_alias=True, exclude_none=True, include={"tool_choice", "text", "reasoning"})
+        # The published document knows no null for `user`, nor for `usage` while nothing is used.
+        more = self._request.model_dump(mode="json", by_alias=True, exclude_none=True, include={"tool_choice", "text", "reasoning", "user"})
         return {
             **asked,
             "metadata": asked["metadata"] or {},
             "tools": asked["tools"] or [],
+            **({"user": more["user"]} if "user" in more else {}),
             "tool_choice": more.get("tool_choice", "auto"),
             "text": {"format": {"type": "text"}, **more.get("text", {})},
             "reasoning": {"effort": None, "summary": None, **more.get("reasoning", {})},

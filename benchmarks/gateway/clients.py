@@ -14,8 +14,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.gateway.by_hand import by_hand
 from benchmarks.gateway.ground import Gateway, Ground, openai_backend, route, scratch_ground
 from benchmarks.gateway.peers import CLIENTS, Missing, environment, node_modules
+from benchmarks.gateway.published import published
+from benchmarks.gateway.script import JsonObject
+from benchmarks.gateway.witness import Witness, witnessing
 from benchmarks.line.shell import ROOT, run
 from cli.checks import Check, print_checks
 
@@ -23,6 +27,9 @@ SUITES = Path(__file__).with_name("suites")
 SECONDS_MAX = 600.0
 ASYNC = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_test_loop_scope=session", "-o", "asyncio_default_fixture_loop_scope=session")
 """Clients keep their connections from one test to the next, and those belong to one loop."""
+PUBLISHED = "the published OpenAPI of OpenAI's API"
+FRAIL = route("plain", model="fast", retries={"attempts_max": 1}, breaker={"calls_min": 1000})
+"""Each of its faults reaches the client, and none keeps the next call away."""
 EXPECTED: dict[str, str] = {}
 """Tests that cannot pass with this backend, each with its reason; any other failure falls short."""
 
@@ -50,17 +57,15 @@ class Result:
 def configured(ground: Ground) -> tuple[Gateway, str]:
     """A gateway with every model that the suites name, and a key."""
     upstream = ground.upstream()
-    ground.configure(
-        {"plain": openai_backend(upstream.url)},
-        {name: route("plain", model=name) for name in ("fast", "other", "embed", "voice", "ear")},
-    )
+    models: JsonObject = {name: route("plain", model=name) for name in ("fast", "other", "embed", "voice", "ear")}
+    ground.configure({"plain": openai_backend(upstream.url)}, models | {"frail": FRAIL})
     ground.team()
     ground.limit("requests", "minute", 10**6)
     ground.limit("tokens", "minute", 10**9)
     return ground.start()[0], ground.keys()[0]
 
 
-def by_pytest(name: str, python: Path, file: str, gateway: Gateway, key: str) -> Result:
+def by_pytest(name: str, python: Path, file: str, url: str, key: str) -> Result:
     """Run a suite of Python's."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
@@ -73,7 +78,7 @@ def by_pytest(name: str, python: Path, file: str, gateway: Gateway, key: str) ->
             str(SUITES / file),
             folder=Path(folder),
             seconds_max=SECONDS_MAX,
-            environment={"GATEWAY_URL": gateway.url, "GATEWAY_KEY": key, "OPENAI_API_KEY": "none", "PYTHONDONTWRITEBYTECODE": "1"},
+            environment={"GATEWAY_URL": url, "GATEWAY_KEY": key, "OPENAI_API_KEY": "none", "PYTHONDONTWRITEBYTECODE": "1"},
         )
         if not report.exists():
             return Result(name, broken=done.last(3))
@@ -96,16 +101,20 @@ def read_report(name: str, report: Path) -> Result:
     return found
 
 
-def by_node(gateway: Gateway, key: str) -> Result:
+def by_node(url: str, key: str) -> Result:
     """Run the suite of Node's."""
     found = Result("openai (Node)")
     if shutil.which("node") is None or shutil.which("npm") is None:
         found.broken = "not measured: node and npm are not here"
         return found
-    place = node_modules("openai")
+    try:
+        place = node_modules("openai")
+    except Missing as error:
+        found.broken = f"not measured: {error}"
+        return found
     script = place / "openai_node.mjs"
     script.write_text((SUITES / "openai_node.mjs").read_text())
-    done = run("node", str(script), folder=place, seconds_max=120, environment={"GATEWAY_URL": gateway.url, "GATEWAY_KEY": key})
+    done = run("node", str(script), folder=place, seconds_max=120, environment={"GATEWAY_URL": url, "GATEWAY_KEY": key})
     for line in done.text.splitlines():
         if line.startswith("{"):
             told = json.loads(line)
@@ -115,27 +124,49 @@ def by_node(gateway: Gateway, key: str) -> Result:
     return found
 
 
-def results(gateway: Gateway, key: str, *, own: bool = False) -> list[Result]:
-    """Every suite, or only those that need no environment but the product's own."""
-    python = ROOT / ".venv" / "bin" / "python"
-    found = [by_pytest("openai (Python)", python, "openai_python.py", gateway, key)]
-    if own:
-        return found
+def by_environment(name: str, file: str, url: str, key: str) -> Result:
+    """Run a suite of Python's in the clients' own environment."""
     try:
-        other = environment("clients", CLIENTS) / "python"
-        found.append(by_pytest("anthropic (Python)", other, "anthropic_python.py", gateway, key))
-        found.append(by_pytest("langchain-openai, langchain-tests", other, "langchain_openai_suite.py", gateway, key))
-        found.append(by_node(gateway, key))
+        return by_pytest(name, environment("clients", CLIENTS) / "python", file, url, key)
     except Missing as error:
-        found.append(Result("other clients", broken=f"not measured: {error}"))
-    return found
+        return Result(name, broken=f"not measured: {error}")
+
+
+def openai_python(url: str, key: str) -> Result:
+    """The official client for Python, in the product's environment."""
+    return by_pytest("openai (Python)", ROOT / ".venv" / "bin" / "python", "openai_python.py", url, key)
+
+
+def anthropic_python(url: str, key: str) -> Result:
+    """Anthropic's client for Python."""
+    return by_environment("anthropic (Python)", "anthropic_python.py", url, key)
+
+
+def langchain(url: str, key: str) -> Result:
+    """LangChain's standard tests over its own client of OpenAI's shapes."""
+    return by_environment("langchain-openai, langchain-tests", "langchain_openai_suite.py", url, key)
+
+
+SUITES_RUN = (openai_python, anthropic_python, langchain, by_node)
+
+
+def kept(witness: Witness) -> Check:
+    """Whether all that went over the wire keeps to the published document."""
+    try:
+        verdict = published().verdict(witness.exchanges)
+    except Missing as error:
+        return Check(PUBLISHED, f"not measured: {error}", "no deviation", False)
+    return Check(PUBLISHED, verdict.figure(), "no deviation", not verdict.faults and verdict.exchanges > 0)
 
 
 def checks() -> list[Check]:
-    """All of them."""
+    """All of them, before a witness: what they send and get is held to the published document of the API as well."""
     with scratch_ground() as ground:
         gateway, key = configured(ground)
-        return [result.check() for result in results(gateway, key)]
+        with witnessing(gateway.url) as witness:
+            by_hand(witness.url, key)
+            found = [suite(witness.url, key) for suite in SUITES_RUN]
+            return [*(result.check() for result in found), kept(witness)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ const CONNECTION = { loading: "loading…", live: "live", reconnecting: "reconne
 const TELLING = new Set(["step.done", "step.undone", "plan.ended"]);
 
 /** Other pages that send a visitor here to sign in, by the name that they come with: an address is never taken from it. */
-const PAGES = new Map([["#/invoice", "invoice.html"]]);
+const PAGES = new Map([["#/invoice", "invoice.html"], ["#/keys", "keys.html"], ["#/fleet", "fleet.html"]]);
 
 /** @type {Conversation|null} */
 let conversation = null;
@@ -65,7 +65,7 @@ async function showConsole() {
 function links() {
   const { temporal_url: temporal, temporal_namespace: space, mlflow_url: mlflow } = context.links;
   const workflows = temporal && `${temporal.replace(/\/$/, "")}${path`/namespaces/${space}/workflows`}`;
-  return [link("/console/invoice.html", "Invoice"), workflows && link(workflows, "Temporal"), mlflow && link(mlflow, "MLflow")].filter(Boolean);
+  return [link("/console/fleet.html", "Fleet"), link("/console/invoice.html", "Invoice"), link("/console/keys.html", "Keys"), workflows && link(workflows, "Temporal"), mlflow && link(mlflow, "MLflow")].filter(Boolean);
 }
 
 /** Show the thread that the address names, else the newest. */

@@ -81,6 +81,7 @@ export class StepRow {
     const rows = [
       ...valueRows(this.#step.arguments),
       ["Dry run", foreseen || null],
+      ["Template", dry?.template ? el("details", {}, el("summary", {}, "CloudFormation"), el("pre", {}, dry.template)) : null],
       ["Quota", dry?.quota || null],
       ["Price", price && [priceRange(price), price.basis].filter(Boolean).join("; ")],
       ["Undo", this.#step.undo || "none"],

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import uvicorn
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 
 from api.doors import SecurityHeaders
 from api.errors import problem
+from tests.console.desk import Desk
 from tools.plan import DryRun, Effect, Plan, Price, Step
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -136,6 +137,8 @@ class FakeFactory:
         self.revoked = False
         self.asked: list[str] = []
         self.invoice: dict[str, Any] = INVOICE
+        self.fleet: dict[str, Any] = {"/v1/pools": [], "/v1/nodes": [], "/v1/jobs": []}
+        self.desk = Desk()
         self.stopping = False
 
     def open_thread(self, title: str = "Train a digit classifier") -> None:
@@ -211,6 +214,9 @@ class FakeFactory:
             "/v1/endpoints": [],
             "/v1/cost": {**COST, "lines": []},
             "/v1/invoices": self.invoice,
+            "/v1/keys": self.desk.keys,
+            "/v1/limits": self.desk.limits,
+            **self.fleet,
         }
 
     async def open(self, request: Request) -> Response:
@@ -278,6 +284,7 @@ class FakeFactory:
             Route("/v1/threads/{thread}/events", self.listen),
             Route("/v1/plans/{plan}/{action}", self.decide, methods=["POST"]),
             Route("/v1/jobs/{job}/logs", self.logs),
+            *self.desk.routes(),
             Route("/v1/{rest:path}", self.read),
             Route("/", lambda request: RedirectResponse("/console/")),
             Mount("/console", StaticFiles(directory=CONSOLE, html=True)),
@@ -303,18 +310,26 @@ def fake() -> Iterator[FakeFactory]:
     thread.join(10)
 
 
-@pytest_asyncio.fixture
-async def page() -> AsyncIterator[Page]:
-    """A page of a real browser; an error in the console's own code, or a breach of its content policy, fails the test."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One real browser for all pages: to start it takes seconds."""
     if not CHROMIUM.exists():
         pytest.skip(f"There is no browser at {CHROMIUM}: install Debian's chromium to run this.")
-    troubles: list[str] = []
     async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"])
-        opened = await browser.new_page()
-        opened.set_default_timeout(10_000)
-        opened.on("pageerror", lambda error: troubles.append(str(error)))
-        opened.on("console", lambda said: troubles.append(said.text) if "Content Security Policy" in said.text else None)
-        yield opened
-        await browser.close()
+        started = await driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield started
+        await started.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page that knows nothing of others; an error in the console's own code, or a breach of its content policy, fails the test."""
+    troubles: list[str] = []
+    context = await browser.new_context()
+    opened = await context.new_page()
+    opened.set_default_timeout(10_000)
+    opened.on("pageerror", lambda error: troubles.append(str(error)))
+    opened.on("console", lambda said: troubles.append(said.text) if "Content Security Policy" in said.text else None)
+    yield opened
+    await context.close()
     assert troubles == []

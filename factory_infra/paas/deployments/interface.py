@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from factory_infra.paas.deployments.models import Endpoint, Prediction, SmokeReport
+from factory_infra.paas.deployments.models import ChatServer, Endpoint, Prediction, SmokeReport
 
 
 class Deployments(Protocol):
@@ -25,7 +25,10 @@ class Deployments(Protocol):
         ...
 
     async def predict(self, tenant: str, name: str, rows: list[list[float]]) -> Prediction:
-        """Ask the live version; its server is started again if it is down. Raises NotFound, InvalidInput, Unavailable."""
+        """Ask the live version; its server is started again if it is down.
+
+        Raises NotFound, Unavailable, and InvalidInput for rows that do not fit and `endpoint_chats` for a language model.
+        """
         ...
 
     async def list(self, tenant: str | None = None) -> list[Endpoint]:
@@ -37,7 +40,27 @@ class SmokeTests(Protocol):
     """An extra ability: asks the endpoint for the held-out rows that came with the version."""
 
     async def smoke_test(self, tenant: str, name: str) -> SmokeReport:
-        """Send held-out rows and compare with their labels and with what training predicted. Raises NotFound, EffectFailed."""
+        """Send held-out rows and compare with their labels and with what training predicted.
+
+        Raises NotFound, EffectFailed, and InvalidInput `endpoint_chats` for a language model, which comes without such rows.
+        """
+        ...
+
+
+class ChatServing(Protocol):
+    """An extra ability: endpoints whose version is a language model."""
+
+    async def chat_server(self, tenant: str, name: str, silent: str = "") -> ChatServer:
+        """Return where the live version's server listens.
+
+        Args:
+            tenant: whose endpoint it is.
+            name: the endpoint's name.
+            silent: the job of a server that did not answer; if it still is the live one and is down, it is started again first.
+
+        Raises NotFound for an endpoint that is not live, InvalidInput `endpoint_not_chat` for one that names the classes of rows,
+        EffectFailed when its server does not come up again.
+        """
         ...
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 
 class EndpointState(StrEnum):
@@ -25,6 +25,16 @@ class Endpoint(BaseModel):
     state: EndpointState
     url: str
     updated_at: datetime
+
+
+class ChatServer(BaseModel):
+    """Where a live endpoint's OpenAI-compatible server listens, and its key: for who calls it in a caller's name, never for the caller."""
+
+    job_id: str
+    url: str
+    key: SecretStr
+    model_name: str
+    version: int
 
 
 class Prediction(BaseModel):

@@ -14,7 +14,10 @@ class Registry(Protocol):
         ...
 
     async def get(self, tenant: str, model_name: str, version: int | None = None) -> ModelVersion:
-        """Return a version, the newest that is not archived without a number. Raises NotFound."""
+        """Return a version, the newest that is not archived without a number. Raises NotFound.
+
+        Weights that the installation has pulled are version 1 of every team, under their own name, unless the team has such a model.
+        """
         ...
 
     async def list(self, tenant: str | None = None) -> list[ModelVersion]:
@@ -26,5 +29,8 @@ class Registry(Protocol):
         ...
 
     async def download(self, version: ModelVersion, folder: Path) -> Path:
-        """Fetch `model.onnx` and `holdout.json` of a version into the folder; return the model's path."""
+        """Fetch a version's files into the folder and return the model's path: `model.onnx` with `holdout.json`, or `model.gguf`.
+
+        Pulled weights are left where they lie.
+        """
         ...

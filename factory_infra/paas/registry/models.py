@@ -4,9 +4,12 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
+GGUF = "gguf"
+"""The algorithm of a version that is a language model in a GGUF file: `lineshaft.algorithm` of its run."""
+
 
 class ModelVersion(BaseModel):
-    """One registered version: a model trained by one run."""
+    """One registered version: a model trained by one run. Weights that came with the installation have no run."""
 
     tenant: str
     model_name: str
@@ -19,3 +22,8 @@ class ModelVersion(BaseModel):
     archived: bool = False
     created_at: datetime
     run_url: str = ""
+
+    @property
+    def chats(self) -> bool:
+        """Whether it is a language model, which is asked through the gateway, and not one that names the class of a row."""
+        return self.algorithm == GGUF

@@ -12,9 +12,10 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,40}$"
 PLATFORM = "platform"
 """The administrators' own team: what they ask without naming a team is charged to it. It is never planned for."""
 
-Scope = Literal["gateway", "manage"]
-"""What a key opens: the gateway's models, or the rest of the API."""
+Scope = Literal["gateway", "manage", "nodes"]
+"""What a key opens: the gateway's models, the rest of the API, or only the door at which nodes report."""
 SCOPES: frozenset[Scope] = frozenset({"gateway", "manage"})
+"""What a key opens where nothing is said. A node's key is made for nothing else: of an administrator, with the one scope `nodes`."""
 
 
 class Role(StrEnum):
@@ -84,7 +85,9 @@ class ApiKey(BaseModel):
     role: Role
     project: str = ""
     models: list[str] | None = Field(default=None, description="The models that it may call; null for all of its team's.")
-    scopes: list[Scope] = Field(default=sorted(SCOPES), description="gateway: may call models; manage: may use the rest of the API.")
+    scopes: list[Scope] = Field(
+        default=sorted(SCOPES), description="gateway: may call models; manage: may use the rest of the API; nodes: may report as a node."
+    )
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -111,3 +114,10 @@ class Principal(BaseModel):
     def actor(self) -> str:
         """How this principal appears in approvals, events and the ledger."""
         return f"{self.name} ({self.key_id})"
+
+
+class Reporter(BaseModel):
+    """Who reports of nodes. A node's key with a project speaks for the nodes of the pool of that name only."""
+
+    actor: str
+    pool: str | None = Field(description="The only pool that it may speak for; None for any.")

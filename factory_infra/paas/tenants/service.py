@@ -22,6 +22,7 @@ from factory_infra.paas.tenants.models import (
     KeyState,
     KeyTerms,
     Principal,
+    Reporter,
     Role,
     Tenant,
 )
@@ -179,6 +180,18 @@ class Tenants:
             raise invalid_key()
         await self.renew(key_id, row.digest, secret)
         return managing(row)
+
+    async def reporter(self, key: str) -> Reporter:
+        """Tell whom a key stands for at the door where nodes report: an administrator or a node. Raises Unauthenticated, Forbidden."""
+        key_id, secret = parted(key)
+        row = await self._key(key_id)
+        check(proof_of(row), secret, self.pepper)
+        if row is None:
+            raise invalid_key()
+        if row.tenant is not None or not {"manage", "nodes"} & set(row.scopes):
+            remedy = "Use a node's key: 'lineshaft keys make NAME --role admin --scope nodes --project POOL'."
+            raise Forbidden("This key may not report as a node.", remedy=remedy, code="scope_missing")
+        return Reporter(actor=f"{row.name} ({row.id})", pool=None if "manage" in row.scopes else row.project or None)
 
     async def principal_of(self, key_id: str) -> Principal:
         """Tell whom a key stands for that was shown before, by its id. Raises Unauthenticated once it was revoked or has expired."""

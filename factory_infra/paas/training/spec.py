@@ -17,7 +17,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 def training_job(  # noqa: PLR0913  (a lease's slots, each named at the call)
     spec: TrainingSpec, *, job_id: str, slot_kind: str, slots: list[int], mlflow_url: str, limits: JobLimits
 ) -> JobSpec:
-    """Return the job that trains; its folder then holds `result.json` with a TrainingResult.
+    """Return the job that trains, for this host unless its pool is set; its folder then holds `result.json` with a TrainingResult.
 
     Raises InvalidInput: dataset_unknown, algorithm_unknown, or model_name_invalid.
     """

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import cast
 from urllib.parse import quote, urlparse
 
@@ -15,6 +16,7 @@ API = "/api/2.0/mlflow"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 TIMEOUT_SECONDS = 30.0
+BLOCK_BYTES = 1024 * 1024
 RUN_KEY_TAG = "lineshaft.run_key"
 
 
@@ -134,31 +136,42 @@ class Tracking:
         """Store an artefact of a run; the same name replaces."""
         await self._send(self._client.build_request("PUT", artifact_path(run, name), content=data))
 
-    async def download(self, run: Run, name: str) -> bytes:
-        """Return an artefact of a run."""
-        return (await self._send(self._client.build_request("GET", artifact_path(run, name)))).content
+    async def download_to(self, run: Run, name: str, path: Path) -> None:
+        """Write an artefact of a run to a file, block by block: weights do not fit into memory twice."""
+        response = await self._send(self._client.build_request("GET", artifact_path(run, name)), stream=True)
+        try:
+            with path.open("wb") as file:
+                async for block in response.aiter_bytes(BLOCK_BYTES):
+                    file.write(block)
+        except httpx.TransportError as error:
+            raise unanswered(error) from error
+        finally:
+            await response.aclose()
 
     def run_url(self, run: Run) -> str:
         """Return where a person sees the run."""
         return f"{self.base_url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
 
-    async def _send(self, request: httpx.Request) -> httpx.Response:
+    async def _send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
         try:
-            response = await self._client.send(request)
+            response = await self._client.send(request, stream=stream)
+            if response.is_success:
+                return response
+            await response.aread()
         except httpx.TransportError as error:
-            raise Unavailable(
-                f"The tracking server does not answer: {type(error).__name__}.",
-                remedy="Try again once it is up.",
-                code="tracking_unavailable",
-            ) from error
-        if response.is_success:
-            return response
+            raise unanswered(error) from error
         what = f"The tracking server refused {request.url.path} with {response.status_code}: {response.text[:300]}"
         if response.status_code == httpx.codes.NOT_FOUND:
             raise NotFound(what, remedy="Check the name.", code="tracking_not_found")
         if response.is_server_error:
             raise Unavailable(what, remedy="Read the tracking server's log.", code="tracking_unavailable")
         raise EffectFailed(what, remedy="Read the tracking server's log.", code="tracking_refused")
+
+
+def unanswered(error: httpx.TransportError) -> Unavailable:
+    """Say that the server does not answer."""
+    reason = f"The tracking server does not answer: {type(error).__name__}."
+    return Unavailable(reason, remedy="Try again once it is up.", code="tracking_unavailable")
 
 
 def artifact_path(run: Run, name: str) -> str:

@@ -116,12 +116,19 @@ class Prices(BaseModel):
             character=audio.million_characters / MILLION,
         )
 
+    def hour(self, subject: str) -> Decimal:
+        """Return what an hour of a slot costs: of `gpu:H100:spot`, else of `gpu:H100`, else of `gpu`. Raises InvalidInput."""
+        name = subject
+        while name not in self.slot_hour:
+            name, colon, _ = name.rpartition(":")
+            if not colon:
+                raise InvalidInput(f"A slot of kind '{subject}' has no price.", remedy="Add it to the price book's slot_hour.")
+        return self.slot_hour[name]
+
     def price(self, charge: Charge) -> Decimal:
         """Return what a charge costs, rounded to what the ledger keeps. Raises InvalidInput for a kind of slot without a price."""
         if charge.unit == "slot_seconds":
-            if charge.subject not in self.slot_hour:
-                raise InvalidInput(f"A slot of kind '{charge.subject}' has no price.", remedy="Add it to the price book's slot_hour.")
-            return (charge.quantity * self.slot_hour[charge.subject] / SECONDS_PER_HOUR).quantize(SMALLEST)
+            return (charge.quantity * self.hour(charge.subject) / SECONDS_PER_HOUR).quantize(SMALLEST)
         rate = self.rate(charge.subject, batch=charge.batch)
         if charge.unit == "audio_seconds":
             return (charge.quantity * rate.audio_second).quantize(SMALLEST)

@@ -196,20 +196,37 @@ class Metering:
         async with self._database.transaction() as session:
             return list(await session.scalars(reading.open_ones(prefix)))
 
-    async def reserve_lease(self, lease_id: str, slot_kind: str, slot_seconds: int, whose: Attribution) -> Decimal:
-        """Reserve the whole term of a lease that is about to be asked for."""
-        charge = Charge(unit="slot_seconds", subject=slot_kind, quantity=Decimal(slot_seconds))
+    async def reserve_lease(self, lease_id: str, subject: str, slot_seconds: int, whose: Attribution) -> Decimal:
+        """Reserve the whole term of a lease that is about to be asked for.
+
+        Args:
+            lease_id: the lease; with `/` and a renewal's name behind it, that renewal.
+            subject: what a slot is, as `slot_subject` names it.
+            slot_seconds: slots times seconds.
+            whose: who pays.
+        """
+        charge = Charge(unit="slot_seconds", subject=subject, quantity=Decimal(slot_seconds))
         return await self.reserve(LEASE_PREFIX + lease_id, charge, whose)
 
     async def settle_lease(self, lease: Lease) -> Decimal:
-        """Charge an ended lease by its own record, from grant to end."""
-        quantity = Decimal(str(round(lease.slot_seconds, 6)))
-        return await self.settle(LEASE_PREFIX + lease.id, Charge(unit="slot_seconds", subject=lease.slot_kind, quantity=quantity))
+        """Charge an ended lease by its own record, from grant to end: its first term first, then each renewal that was reserved."""
+        left, total = Decimal(str(round(lease.slot_seconds, 6))), Decimal(0)
+        for number, name in enumerate(reservations_of(lease)):
+            last = number >= len(lease.terms) - 1
+            quantity = left if last else min(left, Decimal(len(lease.slots) * lease.terms[number]))
+            charge = Charge(unit="slot_seconds", subject=subject_of(lease), quantity=quantity)
+            total += await self.settle(LEASE_PREFIX + name, charge)
+            left -= quantity
+        return total
+
+    async def release_lease(self, lease_id: str) -> None:
+        """Free what was reserved for a lease that was never granted."""
+        await self.release(LEASE_PREFIX + lease_id)
 
     async def reconcile(self) -> Reconciliation:
         """Compare the inventory with the ledger; a lease that has ended unsettled (its term ran out) is settled here."""
         held = await self._leases.held()
-        reserved = {name.removeprefix(LEASE_PREFIX) for name in await self.open_reservations(LEASE_PREFIX)}
+        reserved = {lease_of(name) for name in await self.open_reservations(LEASE_PREFIX)}
         late = await self._leases.ended(reserved - held)
         for lease in late:
             await self.settle_lease(lease)
@@ -219,6 +236,27 @@ class Metering:
             reservations_without_lease=sorted(reserved - held - set(settled)),
             settled_late=settled,
         )
+
+
+def slot_subject(slot_kind: str, accelerator: str = "", price_class: str = "on_demand") -> str:
+    """What the price book calls a slot: `cpu`, `gpu:H100`, `gpu:H100:spot`; without an entry as its name before the last colon."""
+    named = f"{slot_kind}:{accelerator}" if accelerator else slot_kind
+    return named if price_class == "on_demand" else f"{named}:{price_class}"
+
+
+def subject_of(lease: Lease) -> str:
+    """What a slot of a lease is called."""
+    return slot_subject(lease.slot_kind, lease.accelerator, lease.price_class)
+
+
+def reservations_of(lease: Lease) -> list[str]:
+    """The names under which a lease's terms are reserved: its id, and its id with that of each renewal."""
+    return [lease.id, *(f"{lease.id}/{renewal}" for renewal in lease.renewals)]
+
+
+def lease_of(name: str) -> str:
+    """The lease that a reservation's name belongs to."""
+    return name.removeprefix(LEASE_PREFIX).partition("/")[0]
 
 
 def reservation_of(row: EntryRow) -> Reservation:

@@ -14,6 +14,7 @@ from factory_infra.errors import InvalidInput, LineshaftError
 from factory_infra.logs import configure
 from factory_infra.saas.models.llama import Llama
 from factory_infra.saas.models.minilm import MiniLM
+from factory_infra.saas.models.routing.embedded import embedded_model
 from factory_infra.saas.models.server_app import Chat, ChatOff, build_app
 from factory_infra.saas.models.weights import find, verified_path
 from factory_infra.settings import Settings
@@ -36,13 +37,12 @@ def bind_address(url: str | None) -> tuple[str, int]:
 
 def open_chat(settings: Settings) -> Chat | ChatOff:
     """Verify and load the embedded model, or say why there is none: the server then serves embeddings alone."""
-    provider, _, name = settings.model.partition(":")
-    if provider != "embedded":
-        reason = f"This installation thinks with {settings.model}, not with the embedded model."
-        return ChatOff(
-            code="model_not_embedded", reason=reason, remedy="Ask that model, or set LINESHAFT_MODEL=embedded:qwen2.5-coder-0.5b."
-        )
     try:
+        name = embedded_model(settings)
+        if name is None:
+            reason = f"This installation thinks with {settings.model}, and its gateway's file leads to no embedded model."
+            remedy = "Ask that model, or set LINESHAFT_MODEL=embedded:qwen2.5-coder-0.5b."
+            return ChatOff(code="model_not_embedded", reason=reason, remedy=remedy)
         spec = find(name)
         weights = verified_path(spec, settings.weights_dir)
         return Chat(name=spec.name, llama=Llama(weights, settings.model_threads), timeout_seconds=settings.model_timeout_seconds)

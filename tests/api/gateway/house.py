@@ -34,6 +34,7 @@ CARD = ModelCard(
     abilities=("chat", "stream", "tools"),
     context_tokens=8192,
     tokens_out_max=1024,
+    created_at=1_790_000_000,
     prices=(CardPrice("qwen-7b", "EUR", "2026-01", Decimal("0.2"), Decimal("0.6"), Decimal("0.1"), Decimal(0), Decimal(0)),),
 )
 
@@ -231,10 +232,3 @@ def events(text: str) -> list[tuple[str, str]]:
 
 class Odd(LineshaftError):
     """An error that no table foresees."""
-
-
-async def until(holds: Any, seconds_max: float = 5.0) -> None:
-    """Wait for a condition, with a limit."""
-    async with asyncio.timeout(seconds_max):
-        while not holds():  # noqa: ASYNC110  (any condition)
-            await asyncio.sleep(0.005)

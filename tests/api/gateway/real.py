@@ -12,6 +12,7 @@ from api.gateway.app import application
 from api.gateway.edge import GatewayApp
 from api.gateway.metrics import Metrics
 from factory_infra.database import Database
+from factory_infra.foundation.accelerators.pools import OnePool
 from factory_infra.foundation.accelerators.providers.local import LocalAccelerators
 from factory_infra.iaas.leases.service import Leases
 from factory_infra.paas.tenants.bootstrap import key_pepper
@@ -57,26 +58,26 @@ class Real:
         return self.app.service.meter
 
 
-def furnished(settings: Settings) -> Settings:
-    """Write a gateway's file over scripted models into the home."""
+def furnished(settings: Settings, file: str = FILE) -> Settings:
+    """Write a gateway's file into the home, over scripted models unless it says otherwise."""
     settings.home.mkdir(parents=True, exist_ok=True)
     script = settings.home / "script.yaml"
     script.write_text(SCRIPT)
-    (settings.home / "gateway.yaml").write_text(FILE.format(script=script))
+    (settings.home / "gateway.yaml").write_text(file.format(script=script))
     return settings
 
 
 async def team_key(settings: Settings, database: Database, name: str = "vision") -> tuple[Tenants, str]:
     """Make a team with some money, and a key of it."""
-    tenants = Tenants(database, Leases(database, LocalAccelerators(None)), key_pepper(settings))
+    tenants = Tenants(database, Leases(database, OnePool(LocalAccelerators(None))), key_pepper(settings))
     await tenants.create(name, quota_slots=1, budget=Decimal(20))
     return tenants, (await tenants.issue_key(name, "k", Role.USER))[1]
 
 
 @asynccontextmanager
-async def real(home: Settings, url: str) -> AsyncIterator[Real]:
+async def real(home: Settings, url: str, file: str = FILE) -> AsyncIterator[Real]:
     """Serve the whole gateway on a socket of this machine."""
-    settings = furnished(home.model_copy(update={"database_url": SecretStr(url)}))
+    settings = furnished(home.model_copy(update={"database_url": SecretStr(url)}), file)
     database = Database(url)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)

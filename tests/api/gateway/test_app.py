@@ -19,8 +19,8 @@ from sqlalchemy import func, select
 from factory_infra.database import Database
 from factory_infra.saas.metering.tables import BlockRow, EntryRow, ProcessRow
 from factory_infra.settings import Settings
-from tests.api.gateway.house import until
 from tests.api.gateway.real import furnished, team_key
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -102,7 +102,7 @@ async def test_two_workers_share_the_door_and_a_dead_one_is_replaced(settings: S
             workers = parent.children()
             assert len(workers) == 2
             workers[0].kill()
-            await until(lambda: len([each for each in parent.children() if each.pid != workers[0].pid and each.is_running()]) == 2, 10)
+            await eventually(lambda: len([each for each in parent.children() if each.pid != workers[0].pid and each.is_running()]) == 2, 10)
             body = {"model": "fast", "messages": [{"role": "user", "content": "hello"}]}
             for _ in range(4):
                 async with httpx.AsyncClient(trust_env=False, timeout=20) as fresh:
@@ -110,6 +110,8 @@ async def test_two_workers_share_the_door_and_a_dead_one_is_replaced(settings: S
                     assert (await fresh.post(f"{url}/v1/chat/completions", json=body, headers={"x-api-key": key})).status_code == 200
             told = (await client.get(f"{url}/metrics", headers={"x-api-key": key})).text
             assert 'lineshaft_gateway_requests_total{door="chat",outcome="2xx"} 4\n' in told
+            # And of both workers, whichever of them is asked, what the routing counts.
+            assert 'lineshaft_gateway_calls_total{model="fast",outcome="done",cache="off"} 4\n' in told
             family = parent.children()
             running.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(running.wait, 10) == 0

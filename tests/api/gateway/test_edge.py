@@ -19,7 +19,8 @@ from factory_infra.errors import (
     StorageFull,
     Unavailable,
 )
-from tests.api.gateway.house import KEY, WORDS, Gate, events, gate, listening, until
+from tests.api.gateway.house import KEY, WORDS, Gate, events, gate, listening
+from tests.waiting import eventually
 
 CHAT = {"model": "fast", "messages": [{"role": "user", "content": "hello"}]}
 MESSAGE = {**CHAT, "max_tokens": 64}
@@ -164,8 +165,8 @@ class TestLeaving:
             sending = asyncio.create_task(client.post(f"{url}/v1/chat/completions", json=body, headers={"x-api-key": KEY}))
             await doors.script.began.wait()
             sending.cancel()
-            await until(lambda: doors.script.ended == ["cancelled"], 2.0)
-            await until(lambda: 'requests_total{door="chat",outcome="gone"} 1' in doors.metrics.text(), 2.0)
+            await eventually(lambda: doors.script.ended == ["cancelled"], 2.0)
+            await eventually(lambda: 'requests_total{door="chat",outcome="gone"} 1' in doors.metrics.text(), 2.0)
 
     async def test_a_client_that_reads_nothing_and_leaves(self, doors: Gate) -> None:
         big = WORDS[1].__class__([{**WORDS[1].chunks[0], "filler": "x" * 1_000_000}])
@@ -178,7 +179,7 @@ class TestLeaving:
             writer.write(asked.encode() + body)
             await doors.script.began.wait()
             writer.transport.abort()
-            await until(lambda: len(doors.script.ended) == 1, 2.0)
+            await eventually(lambda: len(doors.script.ended) == 1, 2.0)
 
     async def test_the_end_of_the_process_is_said_in_the_stream(self, doors: Gate) -> None:
         doors.script.hangs = True

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
@@ -22,6 +22,7 @@ from cli.stack.state import lock_path, process_of, read_state, running_state, st
 from cli.stack.supervisor import Assembly, Stack
 from factory_infra.errors import Conflict, StorageFull, Unavailable
 from factory_infra.settings import Settings
+from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 PACE = Pace(back_off_seconds=0.05, back_off_seconds_max=0.2, poll_seconds=0.02, watch_seconds=0.2, first_attempts=3)
@@ -40,13 +41,6 @@ def make_part(folder: Path, name: str, program: str = SERVE, **more: object) -> 
     command = [sys.executable, "-I", "-S", "-c", program, str(file)]
     values = {"environment": environment_plain(), "health": ready_file(file), "healthy_seconds_max": 10.0, "stop_seconds_max": 1.0}
     return Part(name=name, command=command, **{**values, **more})  # type: ignore[arg-type]
-
-
-async def until(holds: Callable[[], object], seconds: float = 8.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        await asyncio.sleep(0.02)
 
 
 class Scene:
@@ -115,7 +109,7 @@ class TestStart:
     async def test_a_stop_during_the_start_leaves_nothing(self, home: Path, tmp_path: Path) -> None:
         scene = Scene(home, make_part(tmp_path, "slow", "import time; time.sleep(600)"))
         starting = asyncio.create_task(scene.stack.start())
-        await until(lambda: scene.told("starting") and scene.stack.state.parts[0].pid)
+        await eventually(lambda: scene.told("starting") and scene.stack.state.parts[0].pid)
         pid = scene.pid("slow")
         scene.stack.ask_to_stop()
         with pytest.raises(Conflict) as caught:
@@ -157,7 +151,7 @@ class TestKeeping:
             for restarts in (1, 2):
                 before = scene.pid("base")
                 os.kill(before, signal.SIGKILL)
-                await until(lambda n=restarts: scene.told("healthy") == ["base"] * (n + 1))  # type: ignore[misc]
+                await eventually(lambda n=restarts: scene.told("healthy") == ["base"] * (n + 1))  # type: ignore[misc]
                 assert scene.pid("base") != before
             state = running_state(scene.settings)
             assert state is not None and state.parts[0].restarts == 2 and state.parts[0].state == "healthy"
@@ -176,9 +170,9 @@ class TestKeeping:
         try:
             os.kill(scene.pid("base"), signal.SIGSTOP)
             (tmp_path / "base.ready").write_text("0")
-            await until(lambda: scene.told("unhealthy") == ["base"])
+            await eventually(lambda: scene.told("unhealthy") == ["base"])
             os.kill(scene.pid("base"), signal.SIGCONT)
-            await until(lambda: scene.told("healthy") == ["base", "base"])
+            await eventually(lambda: scene.told("healthy") == ["base", "base"])
         finally:
             await scene.stack.stop()
 
@@ -194,7 +188,7 @@ class TestKeeping:
         started = time.monotonic()
         await scene.stack.stop()
         assert time.monotonic() - started < 5
-        await until(lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family), 3)
+        await eventually(lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family), 3)
 
     async def test_after_a_stop_the_parts_own_ending_is_called(self, home: Path, tmp_path: Path) -> None:
         called: list[str] = []
@@ -232,7 +226,7 @@ class TestDeath:
     async def supervisor(self, tmp_path: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
         child = start_supervisor(tmp_path)
         try:
-            await until(lambda: (state := running_state(Settings(home=tmp_path / "home"))) is not None and state.phase == "ready", 15)
+            await eventually(lambda: (state := running_state(Settings(home=tmp_path / "home"))) is not None and state.phase == "ready", 15)
             yield child
         finally:
             child.kill()
@@ -243,7 +237,7 @@ class TestDeath:
         assert state is not None and all(process_of(part.pid, part.process_created) for part in state.parts)
         supervisor.kill()
         supervisor.wait(5)
-        await until(lambda: not any(process_of(part.pid, part.process_created) for part in state.parts))
+        await eventually(lambda: not any(process_of(part.pid, part.process_created) for part in state.parts))
         again = Scene(tmp_path / "home", make_part(tmp_path, "base"))
         await again.stack.start()
         await again.stack.stop()

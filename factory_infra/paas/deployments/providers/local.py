@@ -6,17 +6,19 @@ import re
 import time
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from factory_infra.database import Database, utcnow
 from factory_infra.errors import Conflict, InvalidInput, NotFound, Unavailable
-from factory_infra.paas.deployments.models import Endpoint, EndpointState, Prediction, SmokeReport
-from factory_infra.paas.deployments.providers.servers import Server, Servers, ServiceJobs
+from factory_infra.paas.deployments.models import ChatServer, Endpoint, EndpointState, Prediction, SmokeReport
+from factory_infra.paas.deployments.providers.kinds import CHAT_PREFIX
+from factory_infra.paas.deployments.providers.servers import Server, Servers, ServiceJobs, address_of
 from factory_infra.paas.deployments.providers.wire import ROWS_MAX, Rows
 from factory_infra.paas.deployments.tables import DeploymentAction, EndpointRow
 from factory_infra.paas.registry.interface import Registry
+from factory_infra.paas.registry.models import ModelVersion
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 ASKS_MAX = 3
@@ -53,7 +55,7 @@ class LocalDeployments:
                     raise NotFound(
                         f"Version {version} of {model_name} is archived.", remedy="Deploy another version.", code="model_archived"
                     )
-                server = await self._servers.start(name, registered, first_job_id(tenant, name, key))
+                server = await self._servers.start(name, registered, self._first_job_id(registered, name, key))
                 row = await session.get(EndpointRow, (tenant, name))
                 if row is None:
                     row = EndpointRow(tenant=tenant, name=name, previous=[])
@@ -84,7 +86,7 @@ class LocalDeployments:
                 if row.state == EndpointState.LIVE and row.previous:
                     model_name, _, version = row.previous[-1].rpartition("@")
                     registered = await self._registry.get(tenant, model_name, int(version))
-                    server = await self._servers.start(name, registered, first_job_id(tenant, name, key))
+                    server = await self._servers.start(name, registered, self._first_job_id(registered, name, key))
                     row.previous = row.previous[:-1]
                     switch(row, model_name, int(version), server)
                 else:
@@ -105,7 +107,7 @@ class LocalDeployments:
     async def predict(self, tenant: str, name: str, rows: builtins.list[builtins.list[float]]) -> Prediction:
         """Ask the live version; its server is started again if it is down."""
         check_rows(rows)
-        row = await self._live(tenant, name)
+        row = rows_only(await self._live(tenant, name))
         for _ in range(ASKS_MAX):
             try:
                 answer = await self._servers.ask(tenant, server_of(row), rows)
@@ -117,8 +119,8 @@ class LocalDeployments:
 
     async def smoke_test(self, tenant: str, name: str) -> SmokeReport:
         """Send the held-out rows that came with the live version."""
-        row = await self._live(tenant, name)
-        holdout = await self._servers.holdout(await self._registry.get(tenant, row.model_name, row.version))
+        row = rows_only(await self._live(tenant, name))
+        holdout = await self._servers.rows.holdout(await self._registry.get(tenant, row.model_name, row.version))
         began = time.monotonic()
         said = (await self.predict(tenant, name, holdout.rows)).labels
         right = sum(label == true for label, true in zip(said, holdout.labels, strict=True))
@@ -127,6 +129,26 @@ class LocalDeployments:
             accuracy=right / len(said),
             agrees_with_training=said == holdout.predictions,
             seconds=round(time.monotonic() - began, 4),
+        )
+
+    async def chat_server(self, tenant: str, name: str, silent: str = "") -> ChatServer:
+        """Return where the live version's server listens; one that is down is started again where a caller says that it is silent."""
+        row = await self._live(tenant, name)
+        if not chats(row):
+            raise InvalidInput(
+                f"Endpoint {name} of team {tenant} names the classes of rows.",
+                remedy="Ask it by its address, or deploy a language model.",
+                code="endpoint_not_chat",
+            )
+        if row.job_id == silent:
+            row = await self._revive(row)
+        server = server_of(row)
+        return ChatServer(
+            job_id=row.job_id,
+            url=f"{address_of(server)}/v1",
+            key=SecretStr(self._servers.token(row.job_id)),
+            model_name=row.model_name,
+            version=row.version,
         )
 
     async def _live(self, tenant: str, name: str) -> EndpointRow:
@@ -155,6 +177,9 @@ class LocalDeployments:
             await self._servers.stop_others(tenant, name, keep=row.job_id if row.state == EndpointState.LIVE else None)
             return row
 
+    def _first_job_id(self, version: ModelVersion, name: str, key: str) -> str:
+        return first_job_id(self._servers.kind_of(version).prefix, version.tenant, name, key)
+
     def _to_model(self, row: EndpointRow) -> Endpoint:
         model_name, _, version = row.previous[-1].rpartition("@") if row.previous else ("", "", "")
         return Endpoint(
@@ -165,7 +190,7 @@ class LocalDeployments:
             previous_version=int(version) if version else None,
             previous_model_name=model_name or None,
             state=EndpointState(row.state),
-            url=f"{self._api_url}/v1/endpoints/{row.tenant}/{row.name}/predict",
+            url=f"{self._api_url}/v1/endpoints/{row.tenant}/{row.name}{'' if chats(row) else '/predict'}",
             updated_at=row.updated_at,
         )
 
@@ -228,6 +253,22 @@ def switch_off(row: EndpointRow) -> None:
     row.state, row.previous, row.updated_at = EndpointState.RETIRED, [], utcnow()
 
 
+def chats(row: EndpointRow) -> bool:
+    """Whether an endpoint serves a language model: the id of its server's job tells it."""
+    return row.job_id.startswith(f"{CHAT_PREFIX}-")
+
+
+def rows_only(row: EndpointRow) -> EndpointRow:
+    """Raise InvalidInput for an endpoint that chats; else return it."""
+    if not chats(row):
+        return row
+    raise InvalidInput(
+        f"Endpoint {row.name} serves the language model {row.model_name}, which takes no rows.",
+        remedy="Ask it through the gateway: a backend of kind `deployment` names it.",
+        code="endpoint_chats",
+    )
+
+
 def server_of(row: EndpointRow) -> Server:
     """Return the server that a row names."""
     return Server(job_id=row.job_id, port=row.port)
@@ -238,6 +279,6 @@ def lock_of(tenant: str, name: str) -> str:
     return f"endpoint:{tenant}/{name}"
 
 
-def first_job_id(tenant: str, name: str, key: str) -> str:
+def first_job_id(prefix: str, tenant: str, name: str, key: str) -> str:
     """Return the id of the first server that an action starts: the same for the same key, so that a retry finds it."""
-    return f"serve-{name}-{hashlib.sha256(f'{tenant}/{name}/{key}'.encode()).hexdigest()[:16]}-0"
+    return f"{prefix}-{name}-{hashlib.sha256(f'{tenant}/{name}/{key}'.encode()).hexdigest()[:16]}-0"

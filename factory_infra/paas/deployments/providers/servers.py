@@ -14,8 +14,9 @@ from pydantic import BaseModel
 
 from factory_infra.errors import EffectFailed, InvalidInput, LineshaftError, NotFound, Unavailable
 from factory_infra.iaas.jobs.interface import JobFiles, Jobs
-from factory_infra.iaas.jobs.models import Job, JobLimits, JobSpec, JobState
+from factory_infra.iaas.jobs.models import Job, JobSpec, JobState
 from factory_infra.iaas.jobs.programs import python_argv, python_environment
+from factory_infra.paas.deployments.providers.kinds import ChatKind, Kind, Program, RowsKind
 from factory_infra.paas.deployments.providers.wire import (
     ADDRESS_FILE,
     ORDER_FILE,
@@ -23,19 +24,13 @@ from factory_infra.paas.deployments.providers.wire import (
     Address,
     Answer,
     Complaint,
-    Holdout,
-    Order,
     Rows,
 )
 from factory_infra.paas.registry.interface import Registry
 from factory_infra.paas.registry.models import ModelVersion
 
-PROGRAM = "factory_infra.paas.deployments.providers.serve"
-LIMITS = JobLimits(memory_gib=2.0, file_gib=0.1, seconds=None)
-HEALTHY_SECONDS = 30.0
 POLL_SECONDS = 0.05
 ASK_SECONDS = 10.0
-CHECK_ROWS = 5
 ATTEMPTS_MAX = 10_000
 
 
@@ -54,7 +49,8 @@ class Servers:
     """Starts, asks and stops servers. Stateless but for the folder of model files and the key that tokens are made from."""
 
     def __init__(self, registry: Registry, jobs: ServiceJobs, folder: Path) -> None:
-        self._registry = registry
+        self.rows = RowsKind(registry, folder)
+        self._chat = ChatKind(registry, folder)
         self._jobs = jobs
         self._folder = folder
         self._client = httpx.AsyncClient(timeout=ASK_SECONDS, trust_env=False)
@@ -64,7 +60,7 @@ class Servers:
         await self._client.aclose()
 
     async def start(self, endpoint: str, version: ModelVersion, job_id: str) -> Server:
-        """Start a server and wait until it answers held-out rows as training did.
+        """Start a server and wait until it has proved itself: by held-out rows, answered as training did, or by a word of a chat.
 
         Args:
             endpoint: the endpoint's name.
@@ -73,13 +69,14 @@ class Servers:
 
         Raises EffectFailed (endpoint_unhealthy): then nothing is left running.
         """
-        holdout = await self.holdout(version)
-        job = await self._submit(endpoint, version, job_id)
+        kind = self.kind_of(version)
+        program = await kind.program(version)
+        job = await self._submit(endpoint, version, job_id, program)
         try:
-            server = await self._healthy(version.tenant, job)
-            said = await self.ask(version.tenant, server, holdout.rows[:CHECK_ROWS])
-            if said.labels != holdout.predictions[:CHECK_ROWS]:
-                raise unhealthy(job, "it answers held-out rows otherwise than training did")
+            server = await self._healthy(version.tenant, job, program.healthy_seconds)
+            refusal = await kind.refusal(version, lambda method, path, body: self._call(server, method, path, body))
+            if refusal:
+                raise unhealthy(job, refusal)
         except (LineshaftError, asyncio.CancelledError):
             await asyncio.shield(self._jobs.cancel(job.id, version.tenant))
             raise
@@ -110,49 +107,36 @@ class Servers:
             if job.name == service_name(endpoint) and job.id != keep and not over:
                 await self._jobs.cancel(job.id, tenant)
 
-    async def holdout(self, version: ModelVersion) -> Holdout:
-        """Return the held-out rows of a version, fetching its files where they are not here yet."""
-        folder = self._files(version)
-        if not (folder / "holdout.json").exists() or not (folder / "model.onnx").exists():
-            await self._registry.download(version, folder)
-        return Holdout.model_validate_json(await asyncio.to_thread((folder / "holdout.json").read_bytes))
+    def kind_of(self, version: ModelVersion) -> Kind:
+        """What kind of endpoint a version makes."""
+        return self._chat if version.chats else self.rows
 
-    def _files(self, version: ModelVersion) -> Path:
-        return self._folder / version.tenant / version.model_name / str(version.version)
-
-    async def _submit(self, endpoint: str, version: ModelVersion, job_id: str) -> Job:
+    async def _submit(self, endpoint: str, version: ModelVersion, job_id: str, program: Program) -> Job:
         base, _, first = job_id.rpartition("-")
         for number in range(int(first), int(first) + ATTEMPTS_MAX):
             candidate = f"{base}-{number}"
             try:
                 job = await self._jobs.get(candidate, version.tenant)
             except NotFound:
-                return await self._jobs.submit(self._spec(endpoint, version, candidate))
+                return await self._jobs.submit(self._spec(endpoint, version, candidate, program))
             if not job.state.final:
                 return job
         raise EffectFailed(f"The server of endpoint {endpoint} ended too often.", remedy="Read its jobs' logs.", code="endpoint_unhealthy")
 
-    def _spec(self, endpoint: str, version: ModelVersion, job_id: str) -> JobSpec:
-        files = self._files(version).absolute()
-        order = Order(
-            model_path=str(files / "model.onnx"),
-            holdout_path=str(files / "holdout.json"),
-            model_name=version.model_name,
-            version=version.version,
-        )
+    def _spec(self, endpoint: str, version: ModelVersion, job_id: str, program: Program) -> JobSpec:
         return JobSpec(
             id=job_id,
             tenant=version.tenant,
             name=service_name(endpoint),
-            argv=python_argv(PROGRAM),
+            argv=python_argv(program.module),
             environment=python_environment(),
-            inputs={ORDER_FILE: order.model_dump_json(), TOKEN_FILE: self._token(job_id)},
-            limits=LIMITS,
+            inputs={ORDER_FILE: program.order.model_dump_json(), TOKEN_FILE: self.token(job_id)},
+            limits=program.limits,
             service=True,
         )
 
-    async def _healthy(self, tenant: str, job: Job) -> Server:
-        deadline = time.monotonic() + HEALTHY_SECONDS
+    async def _healthy(self, tenant: str, job: Job, seconds: float) -> Server:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             job = await self._jobs.get(job.id, tenant)
             if job.state.final:
@@ -163,17 +147,23 @@ class Servers:
                 if await self.answers(tenant, server):
                     return server
             await asyncio.sleep(POLL_SECONDS)
-        raise unhealthy(job, f"it did not answer within {HEALTHY_SECONDS:g} s")
+        raise unhealthy(job, f"it did not answer within {seconds:g} s")
 
     async def _call(self, server: Server, method: str, path: str, body: str | None = None) -> httpx.Response:
-        headers = {"authorization": f"Bearer {self._token(server.job_id)}"}
+        headers = {"authorization": f"Bearer {self.token(server.job_id)}"}
         try:
-            return await self._client.request(method, f"http://127.0.0.1:{server.port}{path}", content=body, headers=headers)
+            return await self._client.request(method, f"{address_of(server)}{path}", content=body, headers=headers)
         except httpx.TransportError as error:
             raise Unavailable("The endpoint's server does not answer.", remedy="Try again in a moment.", code="endpoint_down") from error
 
-    def _token(self, job_id: str) -> str:
+    def token(self, job_id: str) -> str:
+        """The key that the server of a job answers to."""
         return hmac.new(secret_key(self._folder), job_id.encode(), hashlib.sha256).hexdigest()
+
+
+def address_of(server: Server) -> str:
+    """Where a server listens."""
+    return f"http://127.0.0.1:{server.port}"
 
 
 def secret_key(folder: Path) -> bytes:

@@ -18,6 +18,16 @@ class Order(BaseModel):
     version: int
 
 
+class ChatOrder(BaseModel):
+    """Which language model a server should serve."""
+
+    model_path: str
+    sha256: str = ""
+    """What the file's digest must be; empty where nobody knows it."""
+    model_name: str
+    version: int
+
+
 class Address(BaseModel):
     """Where a server listens, on the loopback interface."""
 

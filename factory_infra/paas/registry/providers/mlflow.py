@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from factory_infra.database import Database, utcnow
 from factory_infra.errors import Conflict, EffectFailed, InvalidInput, NotFound
-from factory_infra.paas.registry.models import ModelVersion
+from factory_infra.paas.registry.models import GGUF, ModelVersion
+from factory_infra.paas.registry.providers.weights import HouseWeights
 from factory_infra.paas.registry.tables import RegistryVersion
 from factory_infra.paas.training.tracking import Pair, Run, Tracking
 
@@ -19,6 +20,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 KEY_TAG = "lineshaft.key"
 FILES = ("model.onnx", "holdout.json")
+GGUF_FILES = ("model.gguf",)
 
 
 class ServerVersion(BaseModel):
@@ -34,11 +36,13 @@ class MlflowRegistry:
     Args:
         base_url: the server's address, also where a person opens a run's page.
         database: holds the table `registry_versions`.
+        weights_dir: where pulled weights lie; without it no team has them as a model.
     """
 
-    def __init__(self, base_url: str, database: Database) -> None:
+    def __init__(self, base_url: str, database: Database, weights_dir: Path | None = None) -> None:
         self._tracking = Tracking(base_url)
         self._database = database
+        self._weights = HouseWeights(weights_dir)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -58,8 +62,14 @@ class MlflowRegistry:
 
     async def get(self, tenant: str, model_name: str, version: int | None = None) -> ModelVersion:
         """Return a version, the newest that is not archived without a number."""
-        async with self._database.transaction() as session:
-            return to_model(await find(session, tenant, model_name, version))
+        try:
+            async with self._database.transaction() as session:
+                return to_model(await find(session, tenant, model_name, version))
+        except NotFound:
+            pulled = self._weights.version(tenant, model_name, version)
+            if pulled is None:
+                raise
+            return pulled
 
     async def list(self, tenant: str | None = None) -> builtins.list[ModelVersion]:
         """Return all versions that are not archived, newest first."""
@@ -81,14 +91,16 @@ class MlflowRegistry:
 
     async def download(self, version: ModelVersion, folder: Path) -> Path:
         """Fetch the version's files into the folder, each whole or absent; return the model's path."""
+        if not version.run_id:
+            return self._weights.path(version)
         run = await self._tracking.run(version.run_id)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in FILES:
-            data = await self._tracking.download(run, name)
+        names = files_of(version.algorithm)
+        for name in names:
             draft = folder / f".{name}.new"
-            draft.write_bytes(data)
+            await self._tracking.download_to(run, name, draft)
             draft.replace(folder / name)
-        return folder / FILES[0]
+        return folder / names[0]
 
     async def _register(self, tenant: str, model_name: str, run_id: str, key: str) -> RegistryVersion:
         run = await self._run(tenant, run_id)
@@ -139,11 +151,16 @@ class MlflowRegistry:
                 raise
         body = {
             "name": name,
-            "source": f"{run.info.artifact_uri}/{FILES[0]}",
+            "source": f"{run.info.artifact_uri}/{files_of(run.tags.get('lineshaft.algorithm', ''))[0]}",
             "run_id": run.info.run_id,
             "tags": [{"key": KEY_TAG, "value": key}],
         }
         return ServerVersion.model_validate((await self._tracking.post("/model-versions/create", body))["model_version"]).version
+
+
+def files_of(algorithm: str) -> tuple[str, ...]:
+    """The files of a version, the model first."""
+    return GGUF_FILES if algorithm == GGUF else FILES
 
 
 def registered_name(tenant: str, model_name: str) -> str:

@@ -13,6 +13,7 @@ from factory_infra.settings import Settings
 BACKENDS: dict[str, str] = {
     "openai": "factory_infra.saas.models.backends.openai:OpenAIBackend",
     "embedded": "factory_infra.saas.models.backends.embedded:EmbeddedBackend",
+    "deployment": "factory_infra.saas.models.backends.deployment:DeploymentBackend",
     "scripted": "factory_infra.saas.models.backends.scripted:ScriptedBackend",
     "bedrock": "factory_infra.saas.models.backends.bedrock:BedrockBackend",
     "sagemaker": "factory_infra.saas.models.backends.sagemaker:SageMakerBackend",

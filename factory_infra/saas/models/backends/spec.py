@@ -83,6 +83,14 @@ class EmbeddedSpec(_Spec):
     kind: Literal["embedded"]
 
 
+class DeploymentSpec(_Spec):
+    """A language model that is deployed here: an endpoint of a team. Its address and key come from the deployments' own records."""
+
+    kind: Literal["deployment"]
+    team: str = Field(pattern=NAME_PATTERN, description="Whose endpoint it is.")
+    endpoint: str = Field(pattern=NAME_PATTERN, description="Its name; what is live under it may change at any time.")
+
+
 class ScriptedSpec(_Spec):
     """A model that says what a script says, in this process."""
 
@@ -134,7 +142,7 @@ class AwsSpeechSpec(_AwsSpec):
 
 
 BackendSpec = Annotated[
-    OpenAISpec | EmbeddedSpec | ScriptedSpec | BedrockSpec | SageMakerSpec | AwsSpeechSpec,
+    OpenAISpec | EmbeddedSpec | DeploymentSpec | ScriptedSpec | BedrockSpec | SageMakerSpec | AwsSpeechSpec,
     Field(discriminator="kind"),
 ]
 

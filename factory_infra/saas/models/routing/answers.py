@@ -147,3 +147,5 @@ class ModelCard:
     prices: tuple[CardPrice, ...] = ()
     fields: tuple[str, ...] = field(default=())
     """Optional request fields that any of the targets honours."""
+    created_at: int = 0
+    """When the file that names it was last changed, in seconds since 1970."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -166,6 +167,15 @@ def path_of(settings: Settings) -> Path | None:
         return settings.gateway
     own = settings.home / FILE
     return own if own.is_symlink() or own.exists() else None
+
+
+def written_at(settings: Settings) -> float:
+    """When what the models are read from was last changed, in seconds since 1970, or now where there is no file."""
+    path = path_of(settings)
+    try:
+        return time.time() if path is None else path.stat().st_mtime
+    except OSError:
+        return time.time()
 
 
 def _validated(document: object, source: str) -> Setup:

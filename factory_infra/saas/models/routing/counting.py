@@ -16,6 +16,11 @@ PROMPT_OVERHEAD_MAX = 64
 MESSAGE_OVERHEAD_MAX = 16
 TOOLS_OVERHEAD_MAX = 1024
 """What a chat template adds to a prompt, to each message, and to explain tools: above what the known templates do."""
+TEMPLATE_TOKENS_ESTIMATED = 12
+"""What it probably adds to a prompt beside its messages: the words that open the answer (3 with the large providers), and where there is
+no system message a usual one (some 25 with the small open models)."""
+TOOLS_TOKENS_ESTIMATED = 100
+"""What it probably says about how tools are called: between 10 and 350 with the models that say it."""
 STRUCTURE_FACTOR = 2
 """Templates write tools and schemas with indents; the compact JSON is at most doubled by that."""
 IMAGE_TOKENS_MAX = 16_384
@@ -101,11 +106,13 @@ def counted_chat(request: ChatRequest) -> Counted:
     count = _Count()
     sent = request.sent
     messages = sent["messages"]
+    count.estimated += TEMPLATE_TOKENS_ESTIMATED
     for message in messages if isinstance(messages, list) else ():
         if isinstance(message, dict):
             count.message(message)
     if sent.get("tools"):
         count.most += TOOLS_OVERHEAD_MAX
+        count.estimated += TOOLS_TOKENS_ESTIMATED
         count.structure(sent["tools"])
     form = sent.get("response_format")
     if isinstance(form, dict) and form.get("type") == "json_schema":

@@ -105,6 +105,7 @@ def card_of(virtual: Virtual) -> ModelCard:
         tokens_out_max=max(live.abilities.tokens_out_max for live in lives),
         prices=tuple({live.target.subject: _price(live) for live in lives}.values()),
         fields=tuple(sorted({name for live in lives for name in live.abilities.fields})),
+        created_at=virtual.created_at,
     )
 
 

@@ -19,7 +19,7 @@ from factory_infra.saas.models.backends.registry import build, secret_of
 from factory_infra.saas.models.backends.spec import BackendSpec, OpenAISpec
 from factory_infra.saas.models.calls import Abilities, Ability
 from factory_infra.saas.models.routing.breaker import Breaker
-from factory_infra.saas.models.routing.config import Setup, Target, VirtualModel, path_of
+from factory_infra.saas.models.routing.config import Setup, Target, VirtualModel, path_of, written_at
 from factory_infra.saas.models.routing.pulse import Pulse
 from factory_infra.saas.models.routing.telling import Teller
 from factory_infra.settings import Settings
@@ -100,13 +100,16 @@ class Virtual:
     lives: tuple[Live, ...]
     version: str
     """Of its targets; answers of another version are never served from the cache."""
+    created_at: int = 0
+    """When the file that names it was last changed, in seconds since 1970."""
 
 
 class Targets:
     """All that the file names. Nothing connects before the first call."""
 
-    def __init__(self, setup: Setup, backends: dict[str, Backend], book: PriceBook, clock: Clock) -> None:
+    def __init__(self, setup: Setup, backends: dict[str, Backend], book: PriceBook, clock: Clock, *, created_at: int = 0) -> None:
         self.setup = setup
+        self._created_at = created_at
         self.rates = Rates(book, clock)
         self._backends = backends
         self._clock = clock
@@ -120,10 +123,11 @@ class Targets:
             name: build(spec, settings, secret_of(spec, settings) or (own_key if isinstance(spec, OpenAISpec) else None))
             for name, spec in setup.backends.items()
         }
-        return cls(setup, backends, book, clock)
+        return cls(setup, backends, book, clock, created_at=int(written_at(settings)))
 
     def _virtual(self, name: str, model: VirtualModel) -> Virtual:
-        return Virtual(name, model, tuple(self._live(name, model, target) for target in model.route), self.setup.version_of(name))
+        lives = tuple(self._live(name, model, target) for target in model.route)
+        return Virtual(name, model, lives, self.setup.version_of(name), self._created_at)
 
     def _live(self, name: str, model: VirtualModel, target: Target) -> Live:
         backend = self._backends[target.backend]

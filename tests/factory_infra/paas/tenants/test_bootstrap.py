@@ -20,7 +20,7 @@ from factory_infra.settings import Settings
 class NoHardware:
     """A pool without slots."""
 
-    async def pool(self) -> Pool:
+    async def pool(self, name: str = "") -> Pool:
         """The pool."""
         return Pool(name="local", slots=[])
 

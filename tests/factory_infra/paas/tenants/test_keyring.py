@@ -43,7 +43,7 @@ NO_KEYS = [
 class NoHardware:
     """A pool without slots."""
 
-    async def pool(self) -> Pool:
+    async def pool(self, name: str = "") -> Pool:
         """The pool."""
         return Pool(name="local", slots=[])
 

@@ -25,7 +25,7 @@ PEPPER = b"p" * 32
 class NoHardware:
     """A pool without slots."""
 
-    async def pool(self) -> Pool:
+    async def pool(self, name: str = "") -> Pool:
         """The pool."""
         return Pool(name="local", slots=[])
 

@@ -66,13 +66,6 @@ async def kill(meter: Meter) -> None:
     meter._journal.close(remove=False)
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait until a condition holds; fails after so long."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - tests watch from outside
-            await asyncio.sleep(0.005)
-
-
 async def gone(database: Database, *process_ids: str, seconds: float = 20.0) -> None:
     """Wait until processes have no row any more."""
     async with asyncio.timeout(seconds):

@@ -13,7 +13,8 @@ from factory_infra.saas.metering.drawing import size
 from factory_infra.saas.metering.meter import Ask, Hold, Meter
 from factory_infra.saas.metering.models import Limit, Usage
 from factory_infra.saas.metering.siblings import Siblings
-from tests.factory_infra.saas.metering.meters import Shaky, ask, budget, limit, metering, tuned, until, used
+from tests.factory_infra.saas.metering.meters import Shaky, ask, budget, limit, metering, tuned, used
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -67,7 +68,7 @@ class TestTogether:
         async with metering(database, tmp_path) as meter:
             await meter._drawer.exclusive.acquire()
             waits = asyncio.create_task(tried(meter, ask("a/1", limit("requests", 5))))
-            await until(lambda: meter._drawer._batch)
+            await eventually(lambda: meter._drawer._batch)
         assert isinstance(await waits, Unavailable)
 
     async def test_no_limit_is_asked_while_postgresql_is_away_but_blocks_are_used_up(self, database_url: str, tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ class TestSiblings:
     async def test_what_one_does_not_need_another_gets(self, database: Database, tmp_path: Path) -> None:
         of = limit("requests", 100)
         async with metering(database, tmp_path, options=SLOW) as first, metering(database, tmp_path, options=SLOW) as second:
-            await until(lambda: first._notices.fresh and second._notices.fresh)
+            await eventually(lambda: first._notices.fresh and second._notices.fresh)
             for number in range(20):
                 first.settle(await first.reserve(ask(f"a{number}/1", of)), Usage(), "done")
             got = 0
@@ -146,7 +147,7 @@ class TestSiblings:
 
         meters = [Meter(database, tmp_path, options=tuned(recover=False)) for _ in range(4)]
         await asyncio.gather(*(meter.start() for meter in meters))
-        await until(lambda: all(meter._notices.fresh for meter in meters))
+        await eventually(lambda: all(meter._notices.fresh for meter in meters))
         got = await asyncio.gather(*(spend(meter, f"{place}.{turn}") for place, meter in enumerate(meters) for turn in range(3)))
         await asyncio.gather(*(meter.close() for meter in meters))
         assert max(seen) <= of[0].cap
@@ -194,7 +195,7 @@ class TestRefusal:
         frozen = tuned(clock=lambda: now[0])
         of = limit("tokens", 40, "minute")
         async with metering(database, tmp_path, options=frozen) as first, metering(database, tmp_path, options=frozen) as second:
-            await until(lambda: first._notices.fresh and second._notices.fresh)
+            await eventually(lambda: first._notices.fresh and second._notices.fresh)
             first.settle(await first.reserve(ask("a/1", of, into=20, out=10)), Usage(20, 10), "done")
             refusal = await tried(second, ask("b/1", of))
             assert isinstance(refusal, RateLimited)

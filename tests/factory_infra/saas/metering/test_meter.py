@@ -27,9 +27,9 @@ from tests.factory_infra.saas.metering.meters import (
     metering,
     spent,
     tuned,
-    until,
     used,
 )
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -170,12 +170,12 @@ class TestLife:
             meter.settle(await meter.reserve(ask("b/1", limit("requests", 100))), Usage(1, 1), "done")
             block = meter._blocks.present("limit/requests")
             assert block is not None
-            await until(lambda: meter._notices.fresh)
+            await eventually(lambda: meter._notices.fresh)
             meter.settle(await meter.reserve(ask("c/1", limit("requests", 100))), Usage(1, 1), "done")
             block.free += 1  # so that there is something to let go of
             async with database.transaction() as session:
                 await tell(session, "ledger_limits", "vision")
-            await until(lambda: not block.free)
+            await eventually(lambda: not block.free)
             with pytest.raises(QuotaExceeded):
                 await meter.reserve(ask("d/1", limit("requests", 3)))
 
@@ -210,7 +210,7 @@ class TestLife:
 
             meter._drawer.answer = broken  # type: ignore[method-assign]
             meter._drawer.siblings.hear("ask other limit/tokens")
-            await until(lambda: meter._refusal)
+            await eventually(lambda: meter._refusal)
             with pytest.raises(Unavailable, match="answers"):
                 await meter.reserve(ask("a/1"))
 

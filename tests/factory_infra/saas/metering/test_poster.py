@@ -13,7 +13,8 @@ from factory_infra.saas.metering.checks import check_books
 from factory_infra.saas.metering.meter import Meter
 from factory_infra.saas.metering.models import Usage
 from factory_infra.saas.metering.tables import ProcessRow
-from tests.factory_infra.saas.metering.meters import Shaky, ask, budget, entries, limit, metering, spent, tuned, until, used
+from tests.factory_infra.saas.metering.meters import Shaky, ask, budget, entries, limit, metering, spent, tuned, used
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -109,7 +110,7 @@ class TestOnce:
             await calls(meter, 0, 1)
             with pytest.raises(Unavailable):
                 await meter.posted()
-            await until(lambda: meter._refusal)
+            await eventually(lambda: meter._refusal)
             with pytest.raises(Unavailable):
                 await meter.reserve(ask("b/1"))
         assert await entries(database) == {}
@@ -147,7 +148,7 @@ class TestAway:
                 meter.hit(open_[0].ask.whose, "model", "house", USAGE)
                 return False
 
-            await until(refused)
+            await eventually(refused)
             with pytest.raises(Unavailable, match="behind"):
                 await meter.reserve(ask("b/1"))
             meter.settle(open_[0], USAGE, "done")

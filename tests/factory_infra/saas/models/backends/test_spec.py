@@ -16,6 +16,7 @@ SPEC: TypeAdapter[BackendSpec] = TypeAdapter(BackendSpec)
 SPECS: dict[str, dict[str, Any]] = {
     "openai": {"url": "http://10.0.0.5:8000/v1", "key_file": "vllm.key", "usage_in_stream": False},
     "embedded": {},
+    "deployment": {"team": "vision", "endpoint": "chat"},
     "scripted": {"script": "first-choice"},
     "bedrock": {"region": "eu-central-1", "endpoint_url": None, "guardrail": {"id": "g", "version": "1"}},
     "sagemaker": {"region": "us-gov-east-1"},
@@ -45,6 +46,7 @@ def test_what_each_kind_serves_beyond_chat(settings: Settings) -> None:
     assert found == {
         "openai": ["EmbeddingsBackend", "TranscriptionBackend", "SpeechBackend", "UsageRecall"],
         "embedded": ["EmbeddingsBackend", "UsageRecall"],
+        "deployment": [],
         "scripted": ["EmbeddingsBackend"],
         "bedrock": ["EmbeddingsBackend"],
         "sagemaker": [],

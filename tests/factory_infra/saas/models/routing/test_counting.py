@@ -48,6 +48,12 @@ class TestBound:
         assert counted_chat(chat("hello", response_format=schema)).most > plain.most + 1000
         assert plain.most + IMAGE_TOKENS_MAX <= counted_chat(chat("hello", image)).most < plain.most + IMAGE_TOKENS_MAX + 100
 
+    def test_an_estimate_has_what_a_template_adds(self) -> None:
+        # 13 tokens are what a template makes of "hello" and a system message of its own at least; tools are explained.
+        plain = counted_chat(chat("hello")).estimated
+        tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+        assert 9 <= plain <= 40 and plain + 20 <= counted_chat(chat("hello", tools=tools)).estimated <= plain + 400
+
     @pytest.mark.parametrize(("given_", "most"), [("abcd", 84), (["abcd", "é"], 102), ([1, 2, 3], 67), ([[1, 2], [3]], 67)])
     def test_embeddings(self, given_: object, most: int) -> None:
         assert counted_input(EmbeddingsRequest.parse(cast(JsonObject, {"model": "m", "input": given_}))).most == most
@@ -74,7 +80,7 @@ class TestOut:
         assert tokens_out_max(request, ABLE, counted_chat(request)) == 9
 
     def test_without_it_the_models_own_or_what_the_context_leaves(self) -> None:
-        for text, most in (("x", 400), ("word " * 600, 1000 - 943), ("word " * 1400, 16)):
+        for text, most in (("x", 400), ("word " * 600, 1000 - 958), ("word " * 1400, 16)):
             request = chat(text)
             assert tokens_out_max(request, ABLE, counted_chat(request)) == pytest.approx(most, abs=2)
 

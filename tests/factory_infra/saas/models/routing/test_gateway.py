@@ -379,7 +379,7 @@ class TestMetrics:
             await each.gateway.complete(asker(), chat(model="made-up-by-a-stranger"))
 
         def value(name: str, **labels: str) -> float | None:
-            return each.gateway.metrics.registry.get_sample_value(f"lineshaft_gateway_{name}", labels)
+            return each.gateway.metrics.value(name, **labels)
 
         assert value("calls_total", model="fast", outcome="done", cache="off") == 1
         assert value("calls_total", model="", outcome="refused", cache="off") == 1
