@@ -17,6 +17,16 @@ class Slot(BaseModel):
     memory_gib: float
     accelerator: str = Field(default="", description="The type in the catalogue, such as H100; empty where it is none.")
     node: str = Field(default="", description="The machine that it is in; empty on this host.")
+    device: str = Field(default="", description="What CUDA_VISIBLE_DEVICES calls it where that is not its index, such as a UUID.")
+
+
+class MachineType(BaseModel):
+    """A kind of machine that can be made in a pool."""
+
+    name: str
+    kind: Literal["gpu", "cpu"]
+    accelerator: str = Field(default="", description="The type in the catalogue; empty where it has none.")
+    slots: int = Field(ge=1, description="How many slots one has: its accelerators, or its vCPUs.")
 
 
 class Pool(BaseModel):
@@ -26,6 +36,7 @@ class Pool(BaseModel):
     slots: list[Slot]
     note: str = ""
     placement: Placement = "ours"
+    machines: list[MachineType] = Field(default=[], description="Where machines are made for a lease: what may be made, the default first.")
 
     @property
     def kind(self) -> Literal["gpu", "cpu"]:

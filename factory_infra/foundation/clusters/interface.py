@@ -25,8 +25,11 @@ class Clusters(Protocol):
         """Return every cluster of this installation that is not gone, by its tags: also those that no ledger knows."""
         ...
 
-    async def scale(self, cluster_id: str, tenant: str, count: int) -> Cluster:
-        """Bring a cluster to so many machines. Raises CapacityExceeded; the cluster is then as it was before."""
+    async def scale(self, cluster_id: str, tenant: str, count: int, key: str = "") -> Cluster:
+        """Bring a cluster to so many machines, once for each key; without one it is derived from the machines that are seen.
+
+        Raises CapacityExceeded; the cluster is then as it was before.
+        """
         ...
 
     async def release(self, cluster_id: str, tenant: str) -> Cluster:
@@ -37,8 +40,11 @@ class Clusters(Protocol):
 class MachineReplacement(Protocol):
     """An extra ability: one machine of a cluster for another."""
 
-    async def replace(self, cluster_id: str, tenant: str, machine_id: str, key: str) -> Cluster:
-        """Launch another machine in its place, once for each key, and end the old one. Raises CapacityExceeded, NotFound."""
+    async def replace(self, cluster_id: str, tenant: str, machine_id: str, key: str, *, ending: bool = True) -> Cluster:
+        """Launch another machine in its place, once for each key, and end the old one. Raises CapacityExceeded, NotFound.
+
+        Without `ending` the old one is left to an end that it was given notice of, so that what runs there can write its checkpoint.
+        """
         ...
 
 

@@ -8,9 +8,13 @@ from contextlib import contextmanager
 import psutil
 import pynvml
 
+from factory_infra.foundation.accelerators.catalogue import normalise
 from factory_infra.foundation.accelerators.models import Pool, Slot
 
 GIB = 1024**3
+PARTS_MAX = 10
+PARTS_STEP = 1000
+"""The index of a part is made of its GPU and its two instances: it never meets that of a whole GPU."""
 
 
 class LocalAccelerators:
@@ -46,23 +50,62 @@ def read_gpus() -> tuple[list[Slot], list[str]]:
     with nvml():
         for index in range(pynvml.nvmlDeviceGetCount()):
             try:
-                slots.append(read_gpu(index))
+                found = read_gpu(index)
+                slots.extend(found)
+                if not found:
+                    notes.append(f"GPU {index} is to be parted by MIG and has no parts yet.")
             except pynvml.NVMLError as error:
                 # One that fell off the bus must not take the others along.
                 notes.append(f"GPU {index} is left out ({error}).")
     return slots, notes
 
 
-def read_gpu(index: int) -> Slot:
-    """Ask for one GPU while NVML is open. Raises pynvml.NVMLError when it does not answer."""
+def read_gpu(index: int) -> list[Slot]:
+    """Ask for one GPU while NVML is open: one slot, or one for each of its parts where MIG is on. Raises pynvml.NVMLError."""
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     name = str(pynvml.nvmlDeviceGetName(handle))
+    if is_parted(handle):
+        return read_parts(index, handle)
     try:
         memory = pynvml.nvmlDeviceGetMemoryInfo(handle).total
     except pynvml.NVMLError_NotSupported:
         # A GPU that shares the host's memory has none of its own to tell.
         memory = psutil.virtual_memory().total
-    return Slot(index=index, kind="gpu", name=name, memory_gib=round(memory / GIB, 1))
+    size = round(memory / GIB, 1)
+    return [Slot(index=index, kind="gpu", name=name, memory_gib=size, accelerator=normalise(name, size))]
+
+
+def is_parted(handle: object) -> bool:
+    """Whether MIG is on: the GPU as a whole can then not be used."""
+    try:
+        now, _ = pynvml.nvmlDeviceGetMigMode(handle)
+    except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound):
+        return False
+    return bool(now == pynvml.NVML_DEVICE_MIG_ENABLE)
+
+
+def read_parts(index: int, handle: object) -> list[Slot]:
+    """The MIG devices of a GPU. Each keeps its index while it exists, whatever is made or removed beside it."""
+    whole = pynvml.nvmlDeviceGetMemoryInfo(handle).total / GIB
+    slots = []
+    for position in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+        try:
+            part = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, position)
+        except pynvml.NVMLError_NotFound:
+            continue
+        name, instance = str(pynvml.nvmlDeviceGetName(part)), int(pynvml.nvmlDeviceGetGpuInstanceId(part))
+        compute = int(pynvml.nvmlDeviceGetComputeInstanceId(part))
+        slots.append(
+            Slot(
+                index=(index + 1) * PARTS_STEP + instance * PARTS_MAX + compute,
+                kind="gpu",
+                name=name,
+                memory_gib=round(pynvml.nvmlDeviceGetMemoryInfo(part).total / GIB, 1),
+                accelerator=normalise(name, whole),
+                device=str(pynvml.nvmlDeviceGetUUID(part)),
+            )
+        )
+    return slots
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import pytest
 
 from factory_infra.database import Database
 from factory_infra.errors import CapacityExceeded, QuotaExceeded
+from factory_infra.foundation.accelerators.pools import OnePool
 from factory_infra.iaas.jobs.models import JobSpec, JobState
 from factory_infra.iaas.jobs.providers.local import LocalJobs, stop_all
 from factory_infra.iaas.leases.models import LeaseRequest
@@ -69,7 +70,7 @@ class TestJobs:
 
 @pytest.mark.stack
 async def test_gpus_are_leased_held_against_the_quota_and_priced(database: Database, tmp_path: Path) -> None:
-    leases = Leases(database, Machine(build(tmp_path), "..l....."))
+    leases = Leases(database, OnePool(Machine(build(tmp_path), "..l.....")))
     await leases.set_quota(TENANT, 3)
     await leases.set_quota("language", 8)
     lease = await leases.acquire(LeaseRequest(tenant=TENANT, slots=2, key="first"))

@@ -9,6 +9,7 @@ import pytest
 
 from factory_infra.foundation.accelerators.models import Pool
 from tests.nvml.library import Machine, build
+from tests.nvml.simulator import Lacks
 
 H100 = "NVIDIA H100 80GB HBM3"
 ASKED_AT_ONCE = (
@@ -91,3 +92,36 @@ class TestNoGpus:
         pool = await Machine(library, "........", init=code).pool()
         assert_cores(pool)
         assert reason in pool.note
+
+
+class TestParts:
+    async def test_each_part_is_a_slot_with_the_memory_that_it_has_and_a_name_for_its_device(self, library: Path) -> None:
+        machine = Machine(library, "....")
+        machine.simulator.mig(1, 1, 2)
+        pool = await machine.pool()
+        assert [slot.index for slot in pool.slots] == [0, 2070, 2080, 2, 3]
+        first, second = pool.slots[1:3]
+        assert (first.kind, first.name, first.accelerator, first.memory_gib) == ("gpu", f"{H100} MIG 1g.10gb", "H100", 9.6)
+        assert (second.name, second.memory_gib) == (f"{H100} MIG 2g.20gb", 19.2)
+        assert first.device.startswith("MIG-") and first.device != second.device
+        assert [slot.device for slot in pool.slots if slot.index < 1000] == ["", "", ""]
+
+    async def test_a_part_keeps_its_index_when_another_is_removed(self, library: Path) -> None:
+        machine = Machine(library, ".")
+        machine.simulator.mig(0, 1, 1, 1)
+        before = [slot.index for slot in (await machine.pool()).slots]
+        parts = machine.simulator.gpu(0)
+        parts.mig_devices[0], parts.migs = parts.mig_devices[2], 2
+        assert [slot.index for slot in (await machine.pool()).slots] == [before[2], before[1]]
+
+    async def test_a_gpu_that_is_to_be_parted_and_is_not_yet_is_told(self, library: Path) -> None:
+        machine = Machine(library, "..")
+        machine.simulator.gpu(0).mig = 1
+        pool = await machine.pool()
+        assert [slot.index for slot in pool.slots] == [1]
+        assert pool.note == "GPU 0 is to be parted by MIG and has no parts yet."
+
+    async def test_one_that_cannot_be_parted_is_whole(self, library: Path) -> None:
+        machine = Machine(library, ".")
+        machine.simulator.gpu(0).lacks = Lacks.MIG
+        assert [(slot.index, slot.accelerator) for slot in (await machine.pool()).slots] == [(0, "H100")]
