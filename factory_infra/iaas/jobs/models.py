@@ -47,6 +47,7 @@ class JobSpec(BaseModel):
     service: bool = Field(default=False, description="A server that should stay up: no wall-time limit, no progress.")
     pool: str = "local"
     lease_id: str = ""
+    devices: list[str] = Field(default=[], description="What CUDA_VISIBLE_DEVICES names in place of the slots' indices, such as UUIDs.")
     image: str = Field(default="", description="The container image, where the pool runs containers; the pool's own if empty.")
     queue: str = Field(default="", description="A QOS, a LocalQueue or a job queue of the engine in place of the pool's.")
     nodes: int = Field(default=1, ge=1, le=1000, description="The program starts once on each, with the variables of a rendezvous.")

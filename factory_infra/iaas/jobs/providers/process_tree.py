@@ -47,6 +47,17 @@ def children_of(pid: int) -> list[int]:
     return children
 
 
+def end_orphans() -> None:
+    """Kill every process below this one and collect it: what watchers that were killed have left."""
+    while True:
+        send(descendants(os.getpid()), signal.SIGKILL)
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.02)
+        except ChildProcessError:
+            return
+
+
 def send(pids: list[int], number: signal.Signals) -> None:
     """Signal each process that still exists."""
     for pid in pids:
@@ -94,11 +105,11 @@ def pids() -> Iterator[int]:
 
 
 def kill_strays(job_dir: Path) -> int:
-    """Kill what a killed runner left behind: processes that carry the job's folder in their environment; return how many."""
+    """Kill what a killed runner left behind: processes that carry the job's folder, or a task's, in their environment; return how many."""
     mark = f"LINESHAFT_JOB_DIR={job_dir}".encode()
     killed = 0
     for _ in range(5):
-        strays = [pid for pid in pids() if pid != os.getpid() and mark in environment_of(pid)]
+        strays = [pid for pid in pids() if pid != os.getpid() and marked(pid, mark)]
         if not strays:
             break
         send(strays, signal.SIGKILL)
@@ -107,11 +118,29 @@ def kill_strays(job_dir: Path) -> int:
     return killed
 
 
+def marked(pid: int, mark: bytes) -> bool:
+    """Whether a process carries a variable with this value, or with one that lies below it."""
+    return any(entry == mark or entry.startswith(mark + b"/") for entry in environment_of(pid))
+
+
 def environment_of(pid: int) -> list[bytes]:
     """Return a process's environment as it began, or nothing where it may not be read."""
     with suppress(OSError):
         return (PROC / str(pid) / "environ").read_bytes().split(b"\0")
     return []
+
+
+def arguments_of(pid: int) -> list[bytes]:
+    """Return a process's arguments, or nothing where they may not be read."""
+    with suppress(OSError):
+        return (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+    return []
+
+
+def parent_of(pid: int) -> int:
+    """Return a process's parent, 0 once it is gone."""
+    words = read_words(pid, "status")
+    return int(words[words.index("PPid:") + 1]) if "PPid:" in words else 0
 
 
 def oom_kills() -> int:

@@ -5,17 +5,19 @@ import signal
 import time
 from collections.abc import Callable
 
+from factory_infra.iaas.jobs.providers.cage import end_left
 from factory_infra.iaas.jobs.providers.folder import JobFolder
-from factory_infra.iaas.jobs.providers.process_tree import kill_strays
+from factory_infra.iaas.jobs.providers.process_tree import arguments_of, parent_of, pids
 from factory_infra.iaas.jobs.providers.runner import runner_pid
 
+RUNNER = "factory_infra.iaas.jobs.providers.runner"
 START_SECONDS = 1.0
 POLL_SECONDS = 0.02
 
 
 def tell(folder: JobFolder, number: signal.Signals) -> bool:
     """Send a signal to the runner; return False where it has not said its number or is gone."""
-    pid = runner_pid(folder)
+    pid = true_runner(folder)
     if pid is None:
         return False
     try:
@@ -23,8 +25,8 @@ def tell(folder: JobFolder, number: signal.Signals) -> bool:
     except ProcessLookupError:
         return False
     try:
-        # The descriptor pins the process; the lock that is still held then says that it is the runner.
-        if folder.alive():
+        # The descriptor pins the process; asked after that, its arguments and the lock that is held say that it is the runner.
+        if folder.alive() and watches(pid, folder):
             signal.pidfd_send_signal(descriptor, number)
             return True
     except ProcessLookupError:
@@ -32,6 +34,21 @@ def tell(folder: JobFolder, number: signal.Signals) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def true_runner(folder: JobFolder) -> int | None:
+    """Return the runner's number: as it wrote it, or, where the job has written another, that of the process with its arguments."""
+    pid = runner_pid(folder)
+    if pid is None or watches(pid, folder):
+        return pid
+    found = {each for each in pids() if watches(each, folder)}
+    return next((each for each in found if parent_of(each) not in found), None)  # those forked from it have the same arguments
+
+
+def watches(pid: int, folder: JobFolder) -> bool:
+    """Whether a process is a runner of this job, by its arguments: these a job can give to its own processes only."""
+    arguments = arguments_of(pid)
+    return RUNNER.encode() in arguments and str(folder.path).encode() in arguments
 
 
 def runner_known(folder: JobFolder) -> bool:
@@ -42,16 +59,16 @@ def runner_known(folder: JobFolder) -> bool:
 def cancel_runner(folder: JobFolder, seconds: float) -> bool:
     """Let the runner end its tree and write the record; kill it when that takes too long. Returns whether it let go of the lock."""
     wait_for(lambda: runner_known(folder), START_SECONDS)
-    tell(folder, signal.SIGTERM)
-    return wait_for(lambda: not folder.alive(), seconds) or kill_runner(folder)
+    told = tell(folder, signal.SIGTERM)
+    return wait_for(lambda: not folder.alive(), seconds if told else 0) or kill_runner(folder)
 
 
 def kill_runner(folder: JobFolder) -> bool:
     """Kill the runner, and with it the tree. Returns whether the lock is free."""
     tell(folder, signal.SIGKILL)
-    free = wait_for(lambda: not folder.alive(), START_SECONDS)
-    kill_strays(folder.path)
-    return free
+    wait_for(lambda: not folder.alive(), START_SECONDS)
+    end_left(folder)
+    return wait_for(lambda: not folder.alive(), START_SECONDS)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:

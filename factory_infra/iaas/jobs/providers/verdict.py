@@ -9,6 +9,10 @@ from pathlib import Path
 EXIT_STORAGE = 74
 """EX_IOERR: the exit code by which a program says that it could not write."""
 
+LOG_BYTES_MAX = 512 * 1024**2
+"""What a job's log may hold: with more, it is ended. The tasks of an array share it, but each has its least."""
+LOG_BYTES_MIN = 1024**2
+PROCESSES_A_SLOT = 512
 TAIL_BYTES = 4096
 DISK_BYTES_MIN = 64 * 1024
 STORAGE_WORDS = ("[Errno 28]", "[Errno 27]", "No space left on device", "File too large")
@@ -22,6 +26,8 @@ class Stop(StrEnum):
     CANCELLED = "cancelled"
     TIMEOUT = "job_timeout"
     MEMORY = "job_memory"
+    PROCESSES = "job_processes"
+    LOG = "log"
     SILENT = "silent"
 
 
@@ -32,6 +38,8 @@ class Walls:
     memory_gib: float
     file_gib: float
     seconds: float | None
+    log_bytes: int = LOG_BYTES_MAX
+    processes: int = PROCESSES_A_SLOT
 
     @property
     def file_bytes(self) -> int:
@@ -68,9 +76,19 @@ def stopped(stop: Stop, walls: Walls) -> dict[str, str]:
         return failure(
             stop, f"The job ran longer than its {walls.seconds or 0:g} seconds.", "Make it shorter, or raise LINESHAFT_JOB_SECONDS_MAX."
         )
+    if stop is Stop.PROCESSES:
+        return failure(stop, f"The job started more than {walls.processes} processes and threads at a time.", "Start fewer.")
+    if stop is Stop.LOG:
+        reason = f"The job's log reached its limit of {size(walls.log_bytes)}: the job was ended and the log cut there."
+        return failure("storage_full", reason, "Write less to standard output, and results into files.")
     return failure(
         stop, f"The job needed more than its {walls.memory_gib:g} GiB of memory.", "Use less, or raise LINESHAFT_JOB_MEMORY_GIB_MAX."
     )
+
+
+def size(count: int) -> str:
+    """A number of bytes in words."""
+    return f"{count / 1024**3:g} GiB" if count >= 1024**3 else f"{count / 1024**2:g} MiB"
 
 
 def failure(code: str, reason: str, remedy: str) -> dict[str, str]:

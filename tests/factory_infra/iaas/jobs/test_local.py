@@ -6,19 +6,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from factory_infra.errors import InvalidInput, NotFound, StorageFull
-from factory_infra.iaas.jobs.models import Job, JobLimits, JobSpec, JobState
+from factory_infra.iaas.jobs.models import JobLimits, JobSpec, JobState
 from factory_infra.iaas.jobs.programs import SOURCE_ROOT, python_environment
 from factory_infra.iaas.jobs.providers.local import LocalJobs, stop_all
-
-TENANT = "vision"
-FOREVER = "import time\nwhile True: time.sleep(1)"
+from tests.factory_infra.iaas.jobs.hosts import FOREVER, TENANT, ended, folder_of, gone, holders, log_of, python, said, until
 
 
 @pytest.fixture
@@ -26,60 +23,6 @@ async def jobs(tmp_path: Path) -> AsyncIterator[LocalJobs]:
     """A provider whose jobs are all ended after the test."""
     yield LocalJobs(tmp_path / "jobs")
     await asyncio.to_thread(stop_all, tmp_path / "jobs")
-
-
-def python(code: str, job_id: str = "job-1", **fields: object) -> JobSpec:
-    """A job that runs a piece of Python."""
-    return JobSpec.model_validate({"id": job_id, "tenant": TENANT, "name": "a test", "argv": [sys.executable, "-c", code]} | fields)
-
-
-async def until(ask: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
-    """Wait for a condition, at most so long."""
-    deadline = time.monotonic() + seconds
-    while not await ask():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        await asyncio.sleep(0.05)
-
-
-async def ended(jobs: LocalJobs, job_id: str = "job-1") -> Job:
-    """Wait for a job's end."""
-
-    async def final() -> bool:
-        return (await jobs.get(job_id, TENANT)).state.final
-
-    await until(final)
-    return await jobs.get(job_id, TENANT)
-
-
-async def log_of(jobs: LocalJobs, job_id: str = "job-1") -> str:
-    """The first piece of a job's log."""
-    return (await jobs.logs(job_id, TENANT)).text
-
-
-def holders(folder: Path) -> list[psutil.Process]:
-    """Every process that carries the job's folder in its environment, and its runner."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("LINESHAFT_JOB_DIR") == str(folder) or str(folder) in process.cmdline():
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
-
-
-def folder_of(tmp_path: Path, job_id: str = "job-1") -> Path:
-    """Where a job lies."""
-    return tmp_path / "jobs" / TENANT / job_id
-
-
-async def gone(tmp_path: Path, job_id: str = "job-1") -> None:
-    """Wait until no process of a job is left; the runner itself leaves a moment after its record."""
-
-    async def nobody() -> bool:
-        return holders(folder_of(tmp_path, job_id)) == []
-
-    await until(nobody, 2.0)
 
 
 async def test_runs_to_success_with_log_progress_result_and_a_clean_environment(jobs: LocalJobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,24 +45,6 @@ async def test_runs_to_success_with_log_progress_result_and_a_clean_environment(
     chunk = await jobs.logs("job-1", TENANT)
     assert chunk.text == "héllo ✓\n" and chunk.complete
     assert await jobs.result("job-1", TENANT, "absent.json") is None
-
-
-async def test_a_log_read_in_pieces_never_cuts_a_character(jobs: LocalJobs) -> None:
-    await jobs.submit(python("print('é✓😀' * 20)"))
-    await ended(jobs)
-    offset, text, complete = 0, "", False
-    while not complete:
-        chunk = await jobs.logs("job-1", TENANT, offset, limit=5)
-        offset, text, complete = chunk.next_offset, text + chunk.text, chunk.complete
-    assert text == "é✓😀" * 20 + "\n"
-
-
-async def test_submit_is_idempotent_by_id(jobs: LocalJobs, tmp_path: Path) -> None:
-    first = await jobs.submit(python("open('count', 'a').write('x')"))
-    await ended(jobs)
-    again = await jobs.submit(python("open('count', 'a').write('y')"))
-    assert first.id == again.id and again.state is JobState.SUCCEEDED
-    assert (folder_of(tmp_path) / "count").read_text() == "x"
 
 
 async def test_submits_of_several_processes_at_once_start_one_job(jobs: LocalJobs, tmp_path: Path) -> None:
@@ -176,13 +101,6 @@ async def test_a_job_over_its_memory_fails_with_the_code(jobs: LocalJobs) -> Non
     assert job.state is JobState.FAILED and job.failure is not None and job.failure.code == "job_memory"
 
 
-async def test_memory_of_all_its_processes_counts(jobs: LocalJobs) -> None:
-    code = f"import os\nos.fork(); os.fork()\nx = bytearray(os.urandom(1024)) * 100_000\n{FOREVER}"
-    await jobs.submit(python(code, limits=JobLimits(memory_gib=0.25).model_dump()))
-    job = await ended(jobs)
-    assert job.failure is not None and job.failure.code == "job_memory"
-
-
 async def test_a_job_over_its_time_is_ended(jobs: LocalJobs, tmp_path: Path) -> None:
     await jobs.submit(python(FOREVER, limits=JobLimits(seconds=0.5).model_dump()))
     job = await ended(jobs)
@@ -227,14 +145,11 @@ async def test_processes_that_outlive_the_job_are_ended_with_it(jobs: LocalJobs,
 async def test_a_job_whose_runner_was_killed_is_lost_and_starts_again(jobs: LocalJobs, tmp_path: Path) -> None:
     code = (
         "import os\nopen('count', 'a').write('x')\n"
-        f"if open('count').read() == 'x':\n    os.fork() == 0 and os.setsid()\n    {FOREVER.replace(chr(10), chr(10) + '    ')}"
+        "if open('count').read() == 'x':\n    os.fork() == 0 and os.setsid()\n    print('ready', flush=True)\n"
+        f"    {FOREVER.replace(chr(10), chr(10) + '    ')}"
     )
     await jobs.submit(python(code))
-
-    async def two() -> bool:
-        return len(holders(folder_of(tmp_path))) == 3
-
-    await until(two)
+    await said(jobs, "ready", times=2)
     os.kill(json.loads((folder_of(tmp_path) / "run.json").read_text())["pid"], signal.SIGKILL)
 
     async def lost() -> bool:
@@ -313,7 +228,7 @@ async def test_the_specification_is_private_and_leaves_out_the_inputs(jobs: Loca
 
 
 async def test_jobs_that_end_at_once_are_seen_to_end(jobs: LocalJobs) -> None:
-    names = [f"job-{number}" for number in range(20)]
+    names = [f"job-{number}" for number in range(10)]
     for name in names:
         await jobs.submit(JobSpec(id=name, tenant=TENANT, name="quick", argv=["/bin/true"]))
     states = [(await ended(jobs, name)).state for name in names]

@@ -42,6 +42,8 @@ def test_a_job_that_fails_on_a_full_disk_could_not_even_say_why(log: Path, monke
         (Stop.CANCELLED, 0, None, "", "cancelled"),
         (Stop.TIMEOUT, None, 15, "", "job_timeout"),
         (Stop.MEMORY, None, 9, "", "job_memory"),
+        (Stop.PROCESSES, None, 9, "", "job_processes"),
+        (Stop.LOG, None, 9, "", "storage_full"),
     ],
 )
 def test_each_end_has_its_code(log: Path, stop: Stop, exit_code: int | None, number: int | None, text: str, code: str) -> None:

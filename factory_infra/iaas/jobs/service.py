@@ -1,0 +1,217 @@
+"""Jobs of all pools: each goes to its pool's engine, and a row says where it is and how it ended."""
+
+import asyncio
+import builtins
+import sys
+from collections.abc import Callable
+from typing import cast
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from factory_infra.database import Database, utcnow
+from factory_infra.errors import Conflict, InvalidInput, LineshaftError, NotFound, Unavailable
+from factory_infra.foundation.pools.book import PoolBook
+from factory_infra.foundation.pools.loading import Built
+from factory_infra.foundation.pools.spec import LocalPool, PoolSpec, SlurmPool
+from factory_infra.iaas.jobs.interface import JobFiles, JobRetry, Jobs, JobTail, JobTasks
+from factory_infra.iaas.jobs.models import Job, JobSpec, JobState, LogChunk
+from factory_infra.iaas.jobs.programs import python_environment
+from factory_infra.iaas.jobs.tables import JobRow
+
+ASKED_AT_ONCE = 16
+CONTAINER_PYTHON = "python3"
+
+
+class PooledJobs:
+    """Runs jobs in any pool of the installation; a job's id is its idempotency key within its team.
+
+    Args:
+        database: where the rows lie.
+        book: the pools.
+        local: what runs jobs on this host, for every pool of it.
+        build: builds what runs jobs in any other pool.
+    """
+
+    def __init__(self, database: Database, book: PoolBook, local: Jobs, build: Callable[[PoolSpec], Jobs]) -> None:
+        self._database = database
+        self._book = book
+        self._local = local
+        self._built: Built[Jobs] = Built(build)
+
+    def provider(self, pool: str) -> Jobs:
+        """Return what runs jobs in a pool. Raises NotFound."""
+        spec = self._book.named(pool)
+        return self._local if isinstance(spec, LocalPool) else self._built.of(spec)
+
+    async def submit(self, spec: JobSpec) -> Job:
+        """Start the job unless one of this id is there. The row is written first: whatever is cut off, the job is found again.
+
+        Raises Conflict `job_elsewhere` where the id is taken in another pool, and what the pool's engine raises.
+        """
+        pool = self._book.named(spec.pool)
+        asked = adapted(spec.model_copy(update={"pool": pool.name}), pool)
+        there = await self._record(asked)
+        if there != pool.name:
+            reason = f"Job {spec.id} was submitted to pool '{there}' before."
+            raise Conflict(reason, remedy="Submit it under another id.", code="job_elsewhere")
+        job = await self.provider(pool.name).submit(asked)
+        return await self._kept(job, pool.name)
+
+    async def get(self, job_id: str, tenant: str) -> Job:
+        """Return the job's present state; one that ended as its row says, even when its engine has forgotten it. Raises NotFound."""
+        row = await self._row(job_id, tenant)
+        if row is None:
+            return await self._local.get(job_id, tenant)
+        if row.final:
+            return Job.model_validate(row.last)
+        return await self._kept(await self._asked(row), row.pool)
+
+    async def list(self, tenant: str | None = None) -> builtins.list[Job]:
+        """Return the jobs of a tenant, or all, newest first. A pool that does not answer shows what was last known of its jobs."""
+        local = {pool.name for pool in self._book.all() if isinstance(pool, LocalPool)}
+        query = select(JobRow).where(JobRow.pool.not_in(local)).order_by(JobRow.asked_at.desc())
+        if tenant is not None:
+            query = query.where(JobRow.tenant == tenant)
+        async with self._database.transaction() as session:
+            rows = builtins.list(await session.scalars(query))
+        at_once = asyncio.Semaphore(ASKED_AT_ONCE)
+        elsewhere = await asyncio.gather(*(self._last_known(row, at_once) for row in rows))
+        found = [*elsewhere, *await self._local.list(tenant)]
+        asked = {(row.tenant, row.id): row.asked_at for row in rows}
+        epoch = utcnow()
+        return sorted(found, key=lambda job: asked.get((job.tenant, job.id)) or job.started_at or epoch, reverse=True)
+
+    async def logs(self, job_id: str, tenant: str, offset: int = 0, limit: int = 65536) -> LogChunk:
+        """Return the log from a byte offset. Raises NotFound."""
+        return await (await self._provider_of(job_id, tenant)).logs(job_id, tenant, offset, limit)
+
+    async def cancel(self, job_id: str, tenant: str) -> Job:
+        """End the job and every process that it started. Ending an ended job is not an error."""
+        row = await self._row(job_id, tenant)
+        if row is not None and row.final:
+            return Job.model_validate(row.last)
+        job = await (await self._provider_of(job_id, tenant)).cancel(job_id, tenant)
+        return job if row is None else await self._kept(job, row.pool)
+
+    async def tail(self, job_id: str, tenant: str, limit: int = 8192) -> str:
+        """Return whole lines from the log's end, at most so many bytes. Raises NotFound."""
+        provider = await self._provider_of(job_id, tenant)
+        return await cast(JobTail, provider).tail(job_id, tenant, limit) if hasattr(provider, "tail") else ""
+
+    async def result(self, job_id: str, tenant: str, name: str) -> str | None:
+        """Return the text of a file that the job wrote, or None while there is none. Raises NotFound, or InvalidInput `not_offered`."""
+        provider = await self._provider_of(job_id, tenant)
+        if not hasattr(provider, "result"):
+            raise not_offered("result files", job_id)
+        return await cast(JobFiles, provider).result(job_id, tenant, name)
+
+    async def retry(self, job_id: str, tenant: str) -> Job:
+        """Start a job that ended without success again, from its last checkpoint. Raises Conflict, NotFound, InvalidInput `not_offered`."""
+        job = await self.get(job_id, tenant)
+        if not job.state.final or job.state is JobState.SUCCEEDED:
+            raise Conflict(f"Job {job_id} is {job.state}.", remedy="Only what ended without success is started again.")
+        provider = await self._provider_of(job_id, tenant)
+        if not hasattr(provider, "retry"):
+            raise not_offered("retries", job_id)
+        again = await cast(JobRetry, provider).retry(job_id, tenant)
+        row = await self._row(job_id, tenant)
+        return again if row is None else await self._kept(again, row.pool)
+
+    async def tasks(self, job_id: str, tenant: str, limit: int = 100, offset: int = 0) -> builtins.list[Job]:
+        """Return a page of an array's tasks by index. Raises NotFound, or InvalidInput `not_offered`."""
+        provider = await self._provider_of(job_id, tenant)
+        if not hasattr(provider, "tasks"):
+            raise not_offered("arrays", job_id)
+        return await cast(JobTasks, provider).tasks(job_id, tenant, limit, offset)
+
+    async def of_lease(self, lease_id: str) -> builtins.list[Job]:
+        """Return the jobs that were asked for on a lease, each as last known."""
+        async with self._database.transaction() as session:
+            rows = await session.scalars(select(JobRow).where(JobRow.lease_id == lease_id))
+            return [Job.model_validate(row.last) for row in rows]
+
+    async def refresh(self) -> int:
+        """Ask for every job that has not ended, so that rows tell the truth also where nobody watches; return how many have ended now."""
+        async with self._database.transaction() as session:
+            rows = builtins.list(await session.scalars(select(JobRow).where(JobRow.final.is_(False))))
+        at_once = asyncio.Semaphore(ASKED_AT_ONCE)
+        return sum(job.state.final for job in await asyncio.gather(*(self._last_known(row, at_once) for row in rows)))
+
+    async def _record(self, spec: JobSpec) -> str:
+        """Write the row unless one is there; return its pool."""
+        waiting = Job(id=spec.id, tenant=spec.tenant, name=spec.name, state=JobState.PENDING, pool=spec.pool)
+        values = {
+            "tenant": spec.tenant,
+            "id": spec.id,
+            "pool": spec.pool,
+            "lease_id": spec.lease_id,
+            "name": spec.name[:200],
+            "final": False,
+            "asked_at": utcnow(),
+            "last": waiting.model_dump(mode="json"),
+        }
+        statement = insert(JobRow).values(values).on_conflict_do_nothing()
+        async with self._database.transaction() as session:
+            await session.execute(statement)
+            return (await session.get_one(JobRow, (spec.tenant, spec.id))).pool
+
+    async def _row(self, job_id: str, tenant: str) -> JobRow | None:
+        """The row of a job, or of the array that a task `ID.INDEX` belongs to (then not as ended: its tasks are asked for)."""
+        async with self._database.transaction() as session:
+            return await session.get(JobRow, (tenant, job_id))
+
+    async def _provider_of(self, job_id: str, tenant: str) -> Jobs:
+        row = await self._row(job_id, tenant)
+        if row is None and "." in job_id:
+            row = await self._row(job_id.rpartition(".")[0], tenant)
+        return self._local if row is None else self.provider(row.pool)
+
+    async def _asked(self, row: JobRow) -> Job:
+        """Ask the engine. A job whose submission was cut off before the engine knew of it is pending still: it will be asked for again."""
+        try:
+            return await self.provider(row.pool).get(row.id, row.tenant)
+        except NotFound as error:
+            if error.error_code == "pool_unknown":
+                raise Unavailable(error.reason, remedy="Add the pool again to reach its jobs.", code="pool_unknown") from error
+            last = Job.model_validate(row.last)
+            return last if last.state is JobState.PENDING else last.model_copy(update={"state": JobState.LOST})
+
+    async def _last_known(self, row: JobRow, at_once: asyncio.Semaphore) -> Job:
+        if row.final:
+            return Job.model_validate(row.last)
+        async with at_once:
+            try:
+                return await self._kept(await self._asked(row), row.pool)
+            except LineshaftError:
+                return Job.model_validate(row.last)
+
+    async def _kept(self, job: Job, pool: str) -> Job:
+        """Write what is known of a job into its row, and return it under its pool's name. A lost one may be started again: not final."""
+        job = job.model_copy(update={"pool": pool})
+        now = job.model_dump(mode="json")
+        async with self._database.transaction() as session:
+            row = await session.get(JobRow, (job.tenant, job.id))
+            if row is not None and row.last != now:
+                row.last = now
+                row.final = job.state.final and job.state is not JobState.LOST
+                row.ended_at = (job.finished_at or utcnow()) if row.final else None
+        return job
+
+
+def not_offered(ability: str, job_id: str) -> InvalidInput:
+    """What a pool's engine cannot do."""
+    return InvalidInput(
+        f"The pool of job {job_id} has no {ability}.", remedy="See docs/jobs.md for what each kind of pool can.", code="not_offered"
+    )
+
+
+def adapted(spec: JobSpec, pool: PoolSpec) -> JobSpec:
+    """The specification with the interpreter that the pool has, where a program of ours runs: this one's path means nothing elsewhere."""
+    if isinstance(pool, LocalPool) or not spec.argv or spec.argv[0] != sys.executable:
+        return spec
+    if isinstance(pool, SlurmPool):
+        return spec.model_copy(update={"argv": [pool.python or sys.executable, *spec.argv[1:]]})
+    ours = set(python_environment())
+    environment = {name: value for name, value in spec.environment.items() if name not in ours}
+    return spec.model_copy(update={"argv": [CONTAINER_PYTHON, *spec.argv[1:]], "environment": environment})
