@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pynvml
 import pytest
 
 from factory_infra.foundation.accelerators.models import Pool
+from tests.nvml.simulator import VARIABLE, Lacks, Simulator
 
 SOURCE = Path(__file__).with_name("nvml.c")
 READ = (
@@ -32,7 +34,8 @@ def build(folder: Path) -> Path:
 
 
 class Machine:
-    """A machine whose GPUs are in the given states: one letter a GPU, as `nvml.c` says.
+    """A machine whose GPUs are in the given states, one letter a GPU: '.' sound, 'l' lost, 'f' fails when it is asked, 'u' shares
+    the host's memory.
 
     Args:
         library: the folder of the built library.
@@ -41,7 +44,13 @@ class Machine:
     """
 
     def __init__(self, library: Path, gpus: str, init: int = 0) -> None:
-        self._environment = os.environ | {"LD_LIBRARY_PATH": str(library), "NVML_TEST_GPUS": gpus, "NVML_TEST_INIT": str(init)}
+        self.simulator = Simulator(library / f"{gpus or 'none'}-{init}.state", len(gpus))
+        for index, letter in enumerate(gpus):
+            gpu = self.simulator.gpu(index)
+            gpu.code = {"l": pynvml.NVML_ERROR_GPU_IS_LOST, "f": pynvml.NVML_ERROR_UNKNOWN}.get(letter, 0)
+            gpu.lacks = Lacks.MEMORY if letter == "u" else 0
+        self.simulator.state.code = init
+        self.environment = os.environ | {"LD_LIBRARY_PATH": str(library), VARIABLE: str(self.simulator.path)}
 
     async def pool(self) -> Pool:
         """Read the whole pool; an Accelerators like the local one."""
@@ -55,7 +64,7 @@ class Machine:
         """Run a piece of Python on that machine and return what it prints. Fails the test when it fails."""
         command = [sys.executable, "-c", code, *arguments]
         done = await asyncio.to_thread(
-            subprocess.run, command, env=self._environment, capture_output=True, text=True, timeout=60, check=False
+            subprocess.run, command, env=self.environment, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

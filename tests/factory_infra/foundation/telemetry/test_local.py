@@ -5,8 +5,8 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from factory_infra.foundation.telemetry.providers import local
 from factory_infra.foundation.telemetry.providers.local import LocalTelemetry
+from tests.nvml.simulator import simulated
 
 
 async def test_reads_this_host(tmp_path: Path) -> None:
@@ -24,18 +24,12 @@ async def test_a_driver_that_is_away_is_a_note(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(pynvml, "nvmlInit", away)
     reading = await LocalTelemetry(tmp_path).read()
-    assert reading.gpus == []
+    assert (reading.gpus, reading.driver.state) == ([], "no_driver")
     assert reading.note.startswith("NVML does not answer")
 
 
-def test_a_gauge_that_a_gpu_lacks_is_none_and_a_lost_gpu_is_told() -> None:
-    def lacks() -> float:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-
-    def lost() -> float:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
-
-    assert local.gauge(lacks) is None
-    assert local.gauge(lambda: 7) == 7.0
-    with pytest.raises(pynvml.NVMLError):
-        local.gauge(lost)
+async def test_what_runs_on_the_gpus_is_counted_and_not_named(nvml_library: Path, tmp_path: Path) -> None:
+    with simulated(nvml_library, tmp_path / "state") as machine:
+        machine.process(0, 1, 2 * 1024**3)
+        (first, *_) = (await LocalTelemetry(tmp_path).read()).gpus
+    assert (first.processes_count, first.processes) == (1, [])
