@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.lineshaft-lock
 SOURCES := agents tools workflows factory_infra api cli evals benchmarks tests
 ARGS ?=
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock clean nightly prove-line prove-agents prove-gateway
+.PHONY: help setup run test check format lock clean nightly prove-line prove-agents prove-gateway prove-machines
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +26,7 @@ check: setup ## Format, lint, types, layers, tests
 	@echo "== lint";    $(BIN)/ruff check $(wildcard $(SOURCES))
 	@echo "== types";   $(BIN)/mypy $(wildcard $(SOURCES))
 	@echo "== layers";  $(BIN)/lint-imports
-	@echo "== tests";   $(BIN)/pytest $(ARGS)
+	@echo "== tests";   $(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 nightly: setup ## Play plans against their model at length: 10,000 steps and more
 	@$(BIN)/pytest --hypothesis-profile=nightly --timeout 1800 tests/workflows/test_plan_machine.py $(ARGS)
@@ -46,6 +47,10 @@ prove-agents: setup ## Measure every promise about the agents: one row each (ARG
 
 prove-gateway: setup ## Measure every promise about the gateway: one row each (ARGS='--only exactness,overspend')
 	@$(BIN)/python -m benchmarks.prove_gateway $(ARGS)
+
+prove-machines: setup ## Measure every promise about real machines: one row each (ARGS='--only leases,main-job')
+	@bin/engines
+	@$(BIN)/python -m benchmarks.prove_machines $(ARGS)
 
 clean: ## Remove what was built here; your data under LINESHAFT_HOME stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

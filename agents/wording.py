@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from agents import reports
+from agents import nodes_in_words, reports
 from agents.reports import rows
 from tools.ports import JsonObject
 
@@ -105,6 +105,9 @@ WORDS: dict[str, Callable[[JsonObject], str]] = {
     "events.list": reports.events,
     "jobs.log": reports.log,
     "metering.usage": reports.usage,
+    "validation.check": nodes_in_words.software,
+    "validation.report": nodes_in_words.fitness,
+    "isolation.audit": nodes_in_words.walls,
 }
 
 

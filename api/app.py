@@ -16,16 +16,21 @@ from api.deps import House
 from api.doors import SecurityHeaders, SizeLimit
 from api.mcp.face import McpFace
 from api.routers import (
+    accelerators,
     agui,
     chat,
+    clusters,
     endpoints,
     factory,
     invoices,
+    isolation,
     keys,
     lessons,
     limits,
+    nodes,
     plans,
     policy,
+    pools,
     prices,
     runs,
     system,
@@ -33,6 +38,8 @@ from api.routers import (
     tool_servers,
     tools,
     transcripts,
+    validation,
+    vms,
 )
 from api.sessions import Sessions
 from factory_infra.factory import connect
@@ -43,7 +50,12 @@ from workflows.temporal import connect_temporal
 
 ROUTERS = (
     *(chat, plans, policy, runs, tenants, keys, limits, invoices, prices, transcripts),
-    *(factory, endpoints, tools, tool_servers, system, lessons, agui),
+    *(pools, factory, accelerators, endpoints, tools, tool_servers, system, lessons, agui),
+    isolation,
+    validation,
+    nodes,
+    vms,
+    clusters,
 )
 CONSOLE = Path(__file__).parent.parent / "console"
 LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]

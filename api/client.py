@@ -84,6 +84,11 @@ class ApiClient:
         found = self._request("POST", path, body or {}, None)
         return found if isinstance(found, dict) else {}
 
+    def post_list(self, path: str, body: JsonObject | None = None) -> list[JsonObject]:
+        """POST what answers with a list of objects; raises ApiRefusal or Unavailable."""
+        found = self._request("POST", path, body or {}, None)
+        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
     def patch(self, path: str, body: JsonObject) -> JsonObject:
         """PATCH; raises ApiRefusal or Unavailable."""
         found = self._request("PATCH", path, body, None)

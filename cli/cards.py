@@ -38,6 +38,10 @@ def plan_table(plan: Plan) -> Table:
 def print_plan(console: Console, plan: Plan) -> None:
     """Print the card with its notes and what it would cost in all."""
     console.print(plan_table(plan))
+    for step in plan.steps:
+        if step.dry_run is not None and step.dry_run.template:
+            console.print(f"  template of {step.id}:")
+            console.print(step.dry_run.template, markup=False)
     for note in (*plan.notes, *(plan.verdict.reasons if plan.verdict else ())):
         console.print(f"  · {escape(note)}")
     console.print(

@@ -25,16 +25,17 @@ JOBS = ("first-job",)
 def run(
     context: typer.Context,
     job: Annotated[str, typer.Argument(help="Which job to play: first-job.")] = "first-job",
+    pool: Annotated[str, typer.Option(help="Train in this pool; in the first one if left out.")] = "",
     leave: Annotated[bool, typer.Option("--exit", help="Stop everything afterwards; exit code 0 only if every check held.")] = False,
 ) -> None:
     """Start everything on this machine, play a job, and stay up."""
     if job not in JOBS:
         raise NotFound(f"There is no job '{job}' to play.", remedy=f"Choose one of: {', '.join(JOBS)}.")
     settings = ensure_weights(settings_of(context))
-    raise typer.Exit(asyncio.run(play(settings, leave=leave)))
+    raise typer.Exit(asyncio.run(play(settings, pool, leave=leave)))
 
 
-async def play(settings: Settings, *, leave: bool) -> int:
+async def play(settings: Settings, pool: str = "", *, leave: bool) -> int:
     """Run the stack in this process and the job in a thread beside it; return the exit code."""
     with StackPrinter(out, settings) as printer:
         stack = local_stack(settings, on_event=printer.show)
@@ -44,7 +45,7 @@ async def play(settings: Settings, *, leave: bool) -> int:
             await stack.start()
             printer.show_ready(stack.state)
             out.print(f"  stack ready in {time.monotonic() - started:.1f} s\n")
-            held = await played(stack, settings)
+            held = await played(stack, settings, pool)
             if not leave and held is not None:
                 out.print(f"\nThe console: [bold]{stack.state.console_url}[/bold]   (Ctrl-C stops everything)")
                 await stack.wait()
@@ -59,9 +60,9 @@ async def play(settings: Settings, *, leave: bool) -> int:
                 printer.show_stopped()
 
 
-async def played(stack: Stack, settings: Settings) -> bool | None:
+async def played(stack: Stack, settings: Settings, pool: str) -> bool | None:
     """Play the job and print its checks; None when the stack was asked to stop meanwhile."""
-    job = asyncio.create_task(asyncio.to_thread(first_job, settings))
+    job = asyncio.create_task(asyncio.to_thread(first_job, settings, pool))
     stopped = asyncio.create_task(stack.wait())
     done, _ = await asyncio.wait({job, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if job not in done:
@@ -72,10 +73,10 @@ async def played(stack: Stack, settings: Settings) -> bool | None:
     return all(check.held for check in checks)
 
 
-def first_job(settings: Settings) -> list[Check]:
+def first_job(settings: Settings, pool: str = "") -> list[Check]:
     """Play the first job; an error of the product ends it and is one more check that fell short."""
     with api_client(settings) as client:
-        job = FirstJob(client, out)
+        job = FirstJob(client, out, pool)
         try:
             job.play()
         except LineshaftError as error:

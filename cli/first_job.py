@@ -35,11 +35,18 @@ def digit_rows(count: int) -> tuple[list[list[float]], list[str]]:
 
 
 class FirstJob:
-    """Plays the job and collects its checks."""
+    """Plays the job and collects its checks.
 
-    def __init__(self, client: ApiClient, console: Console) -> None:
+    Args:
+        client: the API as a user reaches it.
+        console: where it is told.
+        pool: where it is trained; the installation's first pool if empty.
+    """
+
+    def __init__(self, client: ApiClient, console: Console, pool: str = "") -> None:
         self._client = client
         self._console = console
+        self._pool = pool
         self._plan_id = ""
         self.checks: list[Check] = []
 
@@ -69,9 +76,9 @@ class FirstJob:
         return conversation.say(text)
 
     def _train(self, conversation: Conversation) -> bool:
-        slots = self._client.get_object("/v1/accelerators")["slots"]
-        there = len(slots) if isinstance(slots, list) else 0
-        words = WORDS[min(max(there, 1), 2)]
+        words = WORDS[min(max(self._slots_there(), 1), 2)]
+        if self._pool:
+            words = f"{words} of pool {self._pool}"
         turn = self._say(conversation, f"Train a digit classifier for team {TEAM} on {words} and put it live if it beats 95 percent.")
         self._check("a plan is proposed", turn.plan.title if turn.plan else "none", "one, typed and priced", turn.plan is not None)
         if turn.plan is None:
@@ -90,6 +97,15 @@ class FirstJob:
         self._check("the plan ends", end["state"], "done", end["state"] == "done")
         results = end["results"] if isinstance(end["results"], dict) else {}
         return self._check_results({key: value for key, value in results.items() if isinstance(value, dict)}, end["state"] == "done")
+
+    def _slots_there(self) -> int:
+        """How many slots the pool has. Raises Unavailable where it does not answer."""
+        pools = self._client.get_list("/v1/pools")
+        pool = next((each for each in pools if each["name"] == self._pool or (not self._pool and each["default"])), None)
+        if pool is None or not pool["reachable"]:
+            told = pool["note"] if pool else f"Pools: {', '.join(str(each['name']) for each in pools)}."
+            raise Unavailable(f"Pool '{self._pool}' does not answer.", remedy=str(told))
+        return int(str(pool["slots_total"]))
 
     def _check_results(self, results: dict[str, JsonObject], done: bool) -> bool:
         trained = next((each for each in results.values() if "run_id" in each and "seconds" in each), {})

@@ -33,6 +33,7 @@ class Opens(StrEnum):
 
     GATEWAY = "gateway"
     MANAGE = "manage"
+    NODES = "nodes"
 
 
 @app.command()
@@ -43,7 +44,7 @@ def make(  # noqa: PLR0913 - each is an option of its own
     role: Annotated[str, typer.Option(help="viewer, user, approver or admin.")] = "user",
     project: Project = None,
     model: Annotated[list[str] | None, typer.Option("--model", help="A model that it may call; may be repeated. All if left out.")] = None,
-    scope: Annotated[list[Opens] | None, typer.Option("--scope", help="What it opens; may be repeated. Both if left out.")] = None,
+    scope: Annotated[list[Opens] | None, typer.Option("--scope", help="What it opens; may be repeated.")] = None,
     days: Annotated[float | None, typer.Option(min=0, help="It expires after so many days.")] = None,
     as_json: Json = False,
 ) -> None:

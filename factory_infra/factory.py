@@ -4,11 +4,19 @@ from dataclasses import dataclass
 
 from factory_infra.database import Database
 from factory_infra.errors import Unavailable
-from factory_infra.foundation.accelerators.interface import Accelerators
-from factory_infra.foundation.accelerators.providers.local import LocalAccelerators
+from factory_infra.foundation.accelerators.interface import AcceleratorPools
+from factory_infra.foundation.accelerators.pools import PooledAccelerators
+from factory_infra.foundation.clusters.registry import ClusterPools
+from factory_infra.foundation.pools.book import PoolBook
+from factory_infra.foundation.reliability.burn_ins import BurnInNews
+from factory_infra.foundation.reliability.nodes import Nodes
 from factory_infra.foundation.telemetry.interface import Telemetry
 from factory_infra.foundation.telemetry.providers.local import LocalTelemetry
+from factory_infra.foundation.validation.service import Validation
+from factory_infra.iaas.isolation.providers.local import wall_orders
 from factory_infra.iaas.jobs.providers.local import LocalJobs
+from factory_infra.iaas.jobs.registry import build as build_jobs
+from factory_infra.iaas.jobs.service import PooledJobs
 from factory_infra.iaas.leases.service import Leases
 from factory_infra.paas.catalog.service import Catalog
 from factory_infra.paas.deployments.providers.local import LocalDeployments
@@ -51,9 +59,13 @@ class Factory:
     switch: Switch
     journal: Journal
     telemetry: Telemetry
-    accelerators: Accelerators
+    pools: PoolBook
+    accelerators: AcceleratorPools
+    clusters: ClusterPools
+    nodes: Nodes
+    validation: Validation
     leases: Leases
-    jobs: LocalJobs
+    jobs: PooledJobs
     tenants: Tenants
     registry: MlflowRegistry
     deployments: LocalDeployments
@@ -85,10 +97,13 @@ def connect(settings: Settings) -> Factory:
     """Build the providers of one process from its settings. Only a composition root calls this."""
     url = address(settings.database_url.get_secret_value() if settings.database_url else None, "PostgreSQL (LINESHAFT_DATABASE_URL)")
     database = Database(url)
-    accelerators = LocalAccelerators(settings.slots_max)
-    leases = Leases(database, accelerators)
-    jobs = LocalJobs(settings.jobs_dir)
-    registry = MlflowRegistry(address(settings.mlflow_url, "MLflow (LINESHAFT_MLFLOW_URL)"), database)
+    pools = PoolBook(settings.pools_file)
+    accelerators, clusters = PooledAccelerators(pools, settings), ClusterPools(pools, settings)
+    nodes = Nodes(database)
+    validation = Validation(database, settings.home, [BurnInNews(nodes)])
+    leases = Leases(database, accelerators, clusters, fitness=[nodes, validation])
+    local_jobs = LocalJobs(settings.jobs_dir, wall_orders(pools, settings))
+    registry = MlflowRegistry(address(settings.mlflow_url, "MLflow (LINESHAFT_MLFLOW_URL)"), database, settings.weights_dir)
     catalog = Catalog(database)
     server_key = settings.model_server_key.get_secret_value() if settings.model_server_key else ""
     embeddings = HttpEmbeddings(address(settings.model_server_url, "the model server (LINESHAFT_MODEL_SERVER_URL)"), server_key)
@@ -105,12 +120,16 @@ def connect(settings: Settings) -> Factory:
         switch=Switch(database),
         journal=Journal(database),
         telemetry=LocalTelemetry(settings.home),
+        pools=pools,
         accelerators=accelerators,
+        clusters=clusters,
+        nodes=nodes,
+        validation=validation,
         leases=leases,
-        jobs=jobs,
+        jobs=PooledJobs(database, pools, local_jobs, lambda spec: build_jobs(spec, settings)),
         tenants=Tenants(database, leases, key_pepper(settings)),
         registry=registry,
-        deployments=LocalDeployments(database, registry, jobs, settings.home / "endpoints", api_url),
+        deployments=LocalDeployments(database, registry, local_jobs, settings.home / "endpoints", api_url),
         catalog=catalog,
         catalog_index=CatalogIndex(catalog, vectors),
         metering=Metering(database, prices, leases),

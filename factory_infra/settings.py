@@ -59,9 +59,13 @@ class Settings(BaseSettings):
     job_file_gib_max: float = 2.0
     job_seconds_max: float = 3600.0
     approval_seconds_max: float = 24 * 3600.0
+    isolation_audit_seconds: float = Field(
+        default=24 * 3600.0, ge=0, description="How often the walls between teams are attacked; 0: never."
+    )
     lessons_promotion: Literal["auto", "ask"] = Field(default="auto", description="ask: a person confirms what an evaluation promotes.")
     price_book: Path | None = Field(default=None, description="A price book in place of the one that ships.")
     policy: Path | None = Field(default=None, description="A policy in place of policy.yaml in the home, or of the one that ships.")
+    pools: Path | None = Field(default=None, description="A file of pools in place of pools.yaml in the home.")
     gateway: Path | None = Field(default=None, description="A gateway file in place of gateway.yaml in the home.")
 
     worker_max_cached_workflows: int = 500
@@ -74,6 +78,11 @@ class Settings(BaseSettings):
     def secrets_dir(self) -> Path:
         """Folder of 0600 files: the admin key, the database's password, the session secret."""
         return self.home / "secrets"
+
+    @property
+    def pools_file(self) -> Path:
+        """The file that names the pools; it need not exist."""
+        return self.pools or self.home / "pools.yaml"
 
     @property
     def run_dir(self) -> Path:

@@ -8,12 +8,15 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 from sqlalchemy import create_engine, text
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from factory_infra.database import Database, driver_url
 from factory_infra.migrations.run import upgrade
 from factory_infra.settings import Settings
 
 COUNTER = itertools.count()
+ENGINES = ("tests/contract/", "tests/engines/")
 
 
 @pytest.fixture
@@ -63,3 +66,16 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 def connected(settings: Settings, database_url: str) -> Settings:
     """Settings that know the fresh database."""
     return settings.model_copy(update={"database_url": SecretStr(database_url)})
+
+
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # its package tells no types
+    """Keeps in one worker what shares costly things: a file's tests, and all suites over engines, which are started once a process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "engines" if nodeid.startswith(ENGINES) else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """Give the tests out by what they share, whatever `--dist` says."""
+    return ByFile(config, log)

@@ -22,7 +22,7 @@ class FixedPool:
     def __init__(self, slots: int) -> None:
         self._pool = Pool(name="local", slots=[Slot(index=index, kind="cpu", name="core", memory_gib=1) for index in range(slots)])
 
-    async def pool(self) -> Pool:
+    async def pool(self, name: str = "") -> Pool:
         """The pool."""
         return self._pool
 

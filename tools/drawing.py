@@ -10,6 +10,8 @@ def text_of(plan: Plan) -> str:
         lines.append(f"{number}. [{step.effect}] {step.agent}: {step.summary}")
         lines.append(f"   {step.tool}({', '.join(f'{name}={value}' for name, value in step.arguments.items())})")
         lines += [f"   {name}: {said}" for name, said in details(step)]
+        if step.dry_run is not None and step.dry_run.template:
+            lines += ["   template:", *(f"     {line}" for line in step.dry_run.template.splitlines())]
     lines.append(f"price: {plan.price.low:.4f} to {plan.price.high:.4f} {plan.price.currency}")
     lines += [f"note: {note}" for note in plan.notes]
     if plan.verdict is not None:

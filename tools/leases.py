@@ -1,13 +1,16 @@
 """Tools over leases: slots for a time, reserved in the ledger before and settled after."""
 
 from decimal import Decimal
+from typing import Literal
 
 from pydantic import Field
 
-from factory_infra.errors import CapacityExceeded, InvalidInput, LineshaftError, PostconditionFailed, QuotaExceeded
-from factory_infra.iaas.leases.models import LeaseRequest, LeaseState
-from factory_infra.iaas.leases.service import lease_id
+from factory_infra.errors import CapacityExceeded, LineshaftError, PostconditionFailed, QuotaExceeded
+from factory_infra.foundation.pools.spec import PriceClass
+from factory_infra.iaas.leases.models import Lease, LeaseRequest, LeaseState, Usage
+from factory_infra.iaas.leases.service import Quote, lease_id, renewal_id
 from factory_infra.saas.metering.models import Attribution, Charge
+from factory_infra.saas.metering.service import slot_subject, subject_of
 from tools.plan import DryRun, Effect, Price
 from tools.spec import Arguments, Raw, Result, Tool, ToolContext, number_argument, refused
 
@@ -26,6 +29,8 @@ class LeaseLine(Result):
     slot_kind: str
     purpose: str
     expires_at: str
+    pool: str = ""
+    accelerator: str = ""
 
 
 class LeaseList(Result):
@@ -47,6 +52,8 @@ async def list_leases(context: ToolContext, arguments: ListArguments) -> LeaseLi
             slot_kind=lease.slot_kind,
             purpose=lease.purpose,
             expires_at=lease.expires_at.isoformat(),
+            pool=lease.pool,
+            accelerator=lease.accelerator,
         )
         for lease in held
     ]
@@ -59,6 +66,26 @@ class AcquireArguments(Arguments):
     slots: int = Field(ge=1, le=100_000)
     purpose: str = ""
     seconds: int = Field(default=3600, ge=60, le=604_800)
+    pool: str = Field(default="", max_length=40, description="Where; the installation's first pool if empty.")
+    accelerator: str = Field(default="", max_length=64, description="The type, such as H100; any if empty.")
+    price_class: PriceClass | None = Field(default=None, description="Where machines are made for it: on demand, spot, reserved.")
+    topology: Literal["any", "node", "rack"] = "any"
+
+
+def request_of(context: ToolContext, arguments: AcquireArguments) -> LeaseRequest:
+    """The lease that is asked for."""
+    return LeaseRequest(
+        tenant=context.tenant,
+        slots=arguments.slots,
+        purpose=arguments.purpose,
+        seconds=arguments.seconds,
+        plan_id=context.plan_id,
+        key=context.key,
+        pool=arguments.pool,
+        accelerator=arguments.accelerator,
+        price_class=arguments.price_class,
+        topology=arguments.topology,
+    )
 
 
 class Granted(Result):
@@ -69,81 +96,107 @@ class Granted(Result):
     slot_kind: str
     slot_indices: list[int]
     expires_at: str
+    pool: str = ""
+    accelerator: str = ""
+    machines: list[str] = []
 
 
 async def acquire(context: ToolContext, arguments: AcquireArguments) -> Granted:
     """Lease slots against the team's quota and budget. They are the team's until released or until the term ends."""
-    factory, wanted = context.factory, lease_id(context.key)
-    pool = await factory.accelerators.pool()
-    whose = Attribution(tenant=context.tenant, plan_id=context.plan_id, thread_id=context.thread_id, agent=context.agent)
-    await factory.metering.reserve_lease(wanted, pool.kind, arguments.slots * arguments.seconds, whose)
+    factory, wanted, request = context.factory, lease_id(context.key), request_of(context, arguments)
+    quote = await factory.leases.quote(request)
+    await factory.metering.reserve_lease(wanted, quoted_subject(quote, arguments), quote.slots * arguments.seconds, attributed(context))
     try:
-        lease = await factory.leases.acquire(
-            LeaseRequest(
-                tenant=context.tenant,
-                slots=arguments.slots,
-                purpose=arguments.purpose,
-                seconds=arguments.seconds,
-                plan_id=context.plan_id,
-                key=context.key,
-            )
-        )
+        lease = await factory.leases.acquire(request)
     except LineshaftError as error:
         if not error.retryable:
-            await factory.metering.release(f"lease/{wanted}")
+            await factory.metering.release_lease(wanted)
         raise
+    return granted(lease)
+
+
+def attributed(context: ToolContext) -> Attribution:
+    """Who pays."""
+    return Attribution(tenant=context.tenant, plan_id=context.plan_id, thread_id=context.thread_id, agent=context.agent)
+
+
+def quoted_subject(quote: Quote, arguments: AcquireArguments) -> str:
+    """What a slot of the lease is called in the price book."""
+    return slot_subject(quote.slot_kind, quote.accelerator, arguments.price_class or "on_demand")
+
+
+def granted(lease: Lease) -> Granted:
+    """Shape a lease for a reader."""
     return Granted(
         lease_id=lease.id,
         slots=len(lease.slots),
         slot_kind=lease.slot_kind,
         slot_indices=lease.slots,
         expires_at=lease.expires_at.isoformat(),
+        pool=lease.pool,
+        accelerator=lease.accelerator,
+        machines=lease.machines,
     )
+
+
+def foreseen(raw: Raw) -> AcquireArguments:
+    """The arguments as the plan names them. Raises InvalidInput for numbers that are not known before execution."""
+    for name, default in (("slots", 1), ("seconds", 3600)):
+        number_argument(raw, name, default)
+    return ACQUIRE.parse(raw)
 
 
 async def dry_run_acquire(context: ToolContext, raw: Raw) -> DryRun:
     """Ask the pool and the quota whether the lease could be granted now."""
     try:
-        wanted, _ = number_argument(raw, "slots", 1), number_argument(raw, "seconds", 3600)
-    except InvalidInput as error:
+        arguments = foreseen(raw)
+        usage = await context.factory.leases.usage(context.tenant, arguments.pool)
+        if arguments.slots > usage.slots_total:
+            where = "this machine has" if usage.pool == "local" else f"pool '{usage.pool}' has"
+            reason = f"{arguments.slots} slots were asked for and {where} {usage.slots_total} ({usage.slot_kind})."
+            return refused(CapacityExceeded(reason, remedy=f"Ask for at most {usage.slots_total}."))
+        quote = await context.factory.leases.quote(request_of(context, arguments))
+    except LineshaftError as error:
         return refused(error)
-    usage = await context.factory.leases.usage(context.tenant)
-    quota = f"{usage.quota_slots_used} of {usage.quota_slots} slots of team {context.tenant} in use; {wanted} more"
-    if wanted < 1:
-        return refused(InvalidInput(f"A lease of {wanted} slots cannot be.", remedy="Ask for at least one slot."))
-    if wanted > usage.slots_total:
-        reason = f"{wanted} slots were asked for and this machine has {usage.slots_total} ({usage.slot_kind})."
-        return refused(CapacityExceeded(reason, remedy=f"Ask for at most {usage.slots_total}."))
-    if usage.quota_slots_used + wanted > usage.quota_slots:
+    return room_for(quote, usage)
+
+
+def room_for(quote: Quote, usage: Usage) -> DryRun:
+    """Whether a lease fits into what is left of a quota and a pool."""
+    quota = f"{usage.quota_slots_used} of {usage.quota_slots} slots of team {usage.tenant} in use; {quote.slots} more"
+    if usage.quota_slots_used + quote.slots > usage.quota_slots:
         left = max(usage.quota_slots - usage.quota_slots_used, 0)
         remedy = f"Ask for at most {left}." if left else "Release a lease or have an administrator raise the quota."
-        return refused(QuotaExceeded(f"Team {context.tenant} has {left} of its {usage.quota_slots} slots left.", remedy=remedy))
-    if wanted > usage.slots_free:
+        return refused(QuotaExceeded(f"Team {usage.tenant} has {left} of its {usage.quota_slots} slots left.", remedy=remedy))
+    if quote.slots > usage.slots_free:
         reason = f"{usage.slots_free} of {usage.slots_total} slots are free now."
         return refused(CapacityExceeded(reason, remedy=f"Ask for at most {usage.slots_free}, or wait until a lease ends."))
-    return DryRun(quota=quota, starts_in_seconds=0.0, reason="free now")
+    if quote.machine:
+        return DryRun(quota=quota, reason=f"machines of type {quote.machine} are made for it in pool {usage.pool}")
+    return DryRun(quota=quota, starts_in_seconds=0.0, reason="free now" if usage.pool == "local" else f"free now in pool {usage.pool}")
 
 
 async def price_acquire(context: ToolContext, raw: Raw) -> Price:
     """Price the lease: from a typical short run to the whole term. What cannot be priced is refused by the dry run."""
     prices = context.factory.metering.prices
     try:
-        slots, seconds = number_argument(raw, "slots", 1), number_argument(raw, "seconds", 3600)
-    except InvalidInput as error:
+        arguments = foreseen(raw)
+        quote = await context.factory.leases.quote(request_of(context, arguments))
+    except LineshaftError as error:
         return Price(currency=prices.currency, basis=error.reason)
-    kind = (await context.factory.accelerators.pool()).kind
+    slots, seconds, subject = quote.slots, arguments.seconds, quoted_subject(quote, arguments)
     low, high = (
-        prices.price(Charge(unit="slot_seconds", subject=kind, quantity=Decimal(slots * each)))
+        prices.price(Charge(unit="slot_seconds", subject=subject, quantity=Decimal(slots * each)))
         for each in (min(TYPICAL_SECONDS, seconds), seconds)
     )
-    basis = f"{slots} {kind} slots for {min(TYPICAL_SECONDS, seconds)} to {seconds} s, price book {prices.version}"
+    basis = f"{slots} {subject} slots for {min(TYPICAL_SECONDS, seconds)} to {seconds} s, price book {prices.version}"
     return Price(low=low, high=high, currency=prices.currency, basis=basis)
 
 
 async def verify_acquire(context: ToolContext, arguments: AcquireArguments, result: Granted) -> None:
     """The lease is active, of this size, and reserved."""
     lease = await context.factory.leases.get(context.tenant, result.lease_id)
-    if lease.state is not LeaseState.ACTIVE or len(lease.slots) != arguments.slots:
+    if lease.state is not LeaseState.ACTIVE or len(lease.slots) < arguments.slots:
         raise PostconditionFailed(f"Lease {lease.id} is {lease.state} with {len(lease.slots)} slots.")
     if f"lease/{lease.id}" not in await context.factory.metering.open_reservations(f"lease/{lease.id}"):
         raise PostconditionFailed(f"Lease {lease.id} is not reserved in the ledger.")
@@ -171,8 +224,12 @@ class Released(Result):
 
 
 async def release(context: ToolContext, arguments: ReleaseArguments) -> Released:
-    """Give a lease back and charge what was used, from the grant to now."""
+    """Give a lease back and charge what was used, from the grant to now. Jobs that still run on it are ended."""
     factory = context.factory
+    await factory.leases.get(context.tenant, arguments.lease_id)
+    for job in await factory.jobs.of_lease(arguments.lease_id):
+        if not job.state.final:
+            await factory.jobs.cancel(job.id, context.tenant)
     lease = await factory.leases.release(context.tenant, arguments.lease_id)
     amount = await factory.metering.settle_lease(lease)
     return Released(lease_id=lease.id, slot_seconds=lease.slot_seconds, amount=f"{amount:.6f}", currency=factory.metering.prices.currency)
@@ -196,21 +253,90 @@ async def verify_release(context: ToolContext, arguments: ReleaseArguments, resu
         raise PostconditionFailed(f"Lease {lease.id} is {lease.state} and its reservation is open.")
 
 
+class RenewArguments(Arguments):
+    """Which lease, and by how long."""
+
+    lease_id: str
+    seconds: int = Field(ge=60, le=604_800)
+
+
+async def renew(context: ToolContext, arguments: RenewArguments) -> Granted:
+    """Lengthen a lease that the team holds, against its budget."""
+    factory = context.factory
+    lease = await factory.leases.get(context.tenant, arguments.lease_id)
+    name = f"{lease.id}/{renewal_id(context.key)}"
+    await factory.metering.reserve_lease(name, subject_of(lease), len(lease.slots) * arguments.seconds, attributed(context))
+    try:
+        return granted(await factory.leases.renew(context.tenant, lease.id, arguments.seconds, context.key))
+    except LineshaftError as error:
+        if not error.retryable:
+            await factory.metering.release_lease(name)
+        raise
+
+
+async def dry_run_renew(context: ToolContext, raw: Raw) -> DryRun:
+    """The lease must be held."""
+    name = raw.get("lease_id")
+    if isinstance(name, str):
+        try:
+            lease = await context.factory.leases.get(context.tenant, name)
+        except LineshaftError as error:
+            return refused(error)
+        if not lease.state.held:
+            return DryRun(feasible=False, code="lease_ended", reason=f"Lease {name} is {lease.state}.", remedy="Ask for a new one.")
+    return DryRun(reason="lengthens the lease")
+
+
+async def price_renew(context: ToolContext, raw: Raw) -> Price:
+    """Price the further term: from nothing, where the lease is released before it begins, to all of it."""
+    prices = context.factory.metering.prices
+    try:
+        arguments = RENEW.parse(raw)
+        lease = await context.factory.leases.get(context.tenant, arguments.lease_id)
+    except LineshaftError as error:
+        return Price(currency=prices.currency, basis=error.reason)
+    quantity = Decimal(len(lease.slots) * arguments.seconds)
+    high = prices.price(Charge(unit="slot_seconds", subject=subject_of(lease), quantity=quantity))
+    basis = f"{len(lease.slots)} {subject_of(lease)} slots for up to {arguments.seconds} s more, price book {prices.version}"
+    return Price(low=Decimal(0), high=high, currency=prices.currency, basis=basis)
+
+
+async def verify_renew(context: ToolContext, arguments: RenewArguments, result: Granted) -> None:
+    """The lease has the further term, and it is reserved."""
+    lease = await context.factory.leases.get(context.tenant, arguments.lease_id)
+    if renewal_id(context.key) not in lease.renewals:
+        raise PostconditionFailed(f"Lease {lease.id} was not renewed.")
+
+
+ACQUIRE = Tool(
+    "leases.acquire",
+    Effect.COSTLY,
+    AcquireArguments,
+    Granted,
+    acquire,
+    dry_run_acquire,
+    price_acquire,
+    verify_acquire,
+    undo_acquire,
+    undo_words="release the lease",
+    postcondition="the lease is active with as many slots, and reserved in the ledger",
+)
+RENEW = Tool(
+    "leases.renew",
+    Effect.COSTLY,
+    RenewArguments,
+    Granted,
+    renew,
+    dry_run_renew,
+    price_renew,
+    verify_renew,
+    undo_words="none needed: release the lease, and what is left of its term costs nothing",
+    postcondition="the lease has the further term, reserved in the ledger",
+)
 TOOLS = (
     Tool("leases.list", Effect.READ, ListArguments, LeaseList, list_leases),
-    Tool(
-        "leases.acquire",
-        Effect.COSTLY,
-        AcquireArguments,
-        Granted,
-        acquire,
-        dry_run_acquire,
-        price_acquire,
-        verify_acquire,
-        undo_acquire,
-        undo_words="release the lease",
-        postcondition="the lease is active with as many slots, and reserved in the ledger",
-    ),
+    ACQUIRE,
+    RENEW,
     Tool(
         "leases.release",
         Effect.WRITE,

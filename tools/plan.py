@@ -8,7 +8,7 @@ from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
 
 class Effect(StrEnum):
@@ -44,6 +44,13 @@ class DryRun(Frozen):
     code: str = ""
     quota: str = Field(default="", description="The quota it would use, in words: '2 of 4 slots of team vision'.")
     starts_in_seconds: float | None = None
+    template: str = Field(default="", description="The CloudFormation template by which what is long-lived would be made.")
+
+    @model_serializer(mode="wrap")
+    def _without_empty_template(self, write: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        """Leave out what most steps have not: the digest of a plan of before stays what was approved."""
+        written: dict[str, JsonValue] = write(self)
+        return {name: value for name, value in written.items() if name != "template" or value}
 
 
 class Bounds(Frozen):

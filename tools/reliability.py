@@ -4,11 +4,12 @@ import re
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, Field, JsonValue
 
-from factory_infra.errors import NotFound
+from factory_infra.errors import InvalidInput, NotFound
 from factory_infra.foundation.reliability.diagnosis import diagnose as judge
 from factory_infra.foundation.reliability.models import Finding, Remedy, Sign, Symptoms
+from factory_infra.foundation.reliability.node_models import Figures
 from factory_infra.foundation.telemetry.models import Reading
 from factory_infra.iaas.jobs.models import Job, JobState
 from factory_infra.records.models import PlanRecord
@@ -216,4 +217,23 @@ def counted(steps: tuple[Step, ...]) -> dict[str, int | float | str]:
     return found_values
 
 
-TOOLS = (Tool("reliability.diagnose", Effect.READ, DiagnoseArguments, Diagnosis, diagnose),)
+class MtbfArguments(Arguments):
+    """Of which pool, cluster or node; of everything where none is named."""
+
+    pool: str | None = None
+    node: str | None = None
+    cluster: str | None = None
+    confidence: float = Field(default=0.9, ge=0.5, le=0.999)
+
+
+async def mtbf(context: ToolContext, arguments: MtbfArguments) -> Figures:
+    """Tell the mean time between failures and to repair, by node and by accelerator-hour, with bounds; too few events are said to be so."""
+    if arguments.node is not None and arguments.pool is None:
+        raise InvalidInput("A node is named with its pool.", remedy="Name 'pool' too.")
+    return await context.factory.nodes.figures(arguments.pool, arguments.node, arguments.cluster, confidence=arguments.confidence)
+
+
+TOOLS = (
+    Tool("reliability.diagnose", Effect.READ, DiagnoseArguments, Diagnosis, diagnose),
+    Tool("reliability.mtbf", Effect.READ, MtbfArguments, Figures, mtbf),
+)

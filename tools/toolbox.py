@@ -7,17 +7,23 @@ from factory_infra.factory import Factory
 from tools import (
     accelerators,
     catalog,
+    clusters,
     deployments,
     events,
+    isolation,
     jobs,
     leases,
     metering,
+    nodes,
     plans,
+    pools,
     registry,
     reliability,
     telemetry,
     tenants,
     training,
+    validation,
+    vms,
 )
 from tools.foreign import PREFIX, foreign_tool_named
 from tools.spec import Tool
@@ -30,17 +36,23 @@ TOOLS: dict[str, AnyTool] = {
     for noun in (
         accelerators,
         catalog,
+        clusters,
         deployments,
         events,
+        isolation,
         jobs,
         leases,
         metering,
+        nodes,
         plans,
+        pools,
         registry,
         reliability,
         telemetry,
         tenants,
         training,
+        validation,
+        vms,
     )
     for tool in noun.TOOLS
 }

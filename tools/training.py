@@ -1,6 +1,5 @@
 """Tools over training: the work itself is a job on leased slots."""
 
-import hashlib
 import json
 
 from factory_infra.errors import InvalidInput, JobFailed, PostconditionFailed
@@ -9,6 +8,7 @@ from factory_infra.iaas.leases.models import LeaseState
 from factory_infra.paas.training.datasets import DATASETS
 from factory_infra.paas.training.models import TrainingResult, TrainingSpec
 from factory_infra.paas.training.spec import training_job
+from tools.jobs import job_id
 from tools.plan import DryRun, Effect, Price
 from tools.spec import Arguments, JobTool, Raw, ToolContext, refused, text_argument
 
@@ -27,11 +27,6 @@ async def train(context: ToolContext, arguments: TrainArguments) -> TrainingResu
     raise JobFailed("A training job is run by the job workflow.", remedy="Start it through a plan.")
 
 
-def job_id(key: str) -> str:
-    """The id of the job that a key asks for."""
-    return "job-" + hashlib.sha256(key.encode()).hexdigest()[:16]
-
-
 async def prepare(context: ToolContext, arguments: TrainArguments) -> JobSpec:
     """Say what to run, on the slots of a lease that is still held."""
     settings = context.factory.settings
@@ -48,9 +43,8 @@ async def prepare(context: ToolContext, arguments: TrainArguments) -> JobSpec:
         plan_id=context.plan_id,
     )
     limits = JobLimits(memory_gib=settings.job_memory_gib_max, file_gib=settings.job_file_gib_max, seconds=settings.job_seconds_max)
-    return training_job(
-        spec, job_id=name, slot_kind=lease.slot_kind, slots=lease.slots, mlflow_url=settings.mlflow_url or "", limits=limits
-    )
+    job = training_job(spec, job_id=name, slot_kind=lease.slot_kind, slots=lease.slots, mlflow_url=settings.mlflow_url or "", limits=limits)
+    return job.model_copy(update={"pool": lease.pool, "lease_id": lease.id, "devices": lease.devices})
 
 
 async def collect(context: ToolContext, arguments: TrainArguments, job: Job) -> TrainingResult:

@@ -8,6 +8,7 @@ PASSED_THROUGH = (
     "factory_infra",
     "workflows.graphs",
     "workflows.messages",
+    "workflows.reconciling",
     "workflows.failures",
     "langchain_core",
     "langgraph",

@@ -17,26 +17,34 @@ from agents.planning.planner import PlaybookPlanner
 from agents.planning.playbook import load_playbooks
 from factory_infra.errors import LineshaftError
 from factory_infra.factory import Factory, connect
+from factory_infra.iaas.leases.upkeep import Upkeep
 from factory_infra.logs import configure
 from factory_infra.saas.metering.checks import check_books, forget_windows
 from factory_infra.saas.models.models import ChatCall, ChatMessage
 from factory_infra.settings import Settings
+from factory_infra.surfaces.schedule import audit_walls
 from workflows import graphs
 from workflows.activities.audit import AuditActivities
 from workflows.activities.jobs import JobActivities
 from workflows.activities.lessons import LessonActivities
 from workflows.activities.planning import PlanningActivities
 from workflows.activities.policy import PolicyActivities
+from workflows.activities.reconcile import ReconcileActivities
 from workflows.activities.records import RecordActivities
 from workflows.activities.revising import RevisingActivities
 from workflows.activities.steps import StepActivities
 from workflows.definitions.job import JobWorkflow
 from workflows.definitions.lesson import LessonWorkflow
 from workflows.definitions.plan import PlanWorkflow
+from workflows.definitions.reconcile import ReconcileWorkflow
 from workflows.definitions.thread import ThreadWorkflow
 from workflows.definitions.undo import UndoWorkflow
+from workflows.interruptions import watch as watch_interruptions
 from workflows.names import TASK_QUEUE
+from workflows.proposal import Starter
+from workflows.repair import watch as watch_nodes
 from workflows.sandbox import sandbox
+from workflows.schedules import ensure_reconciling
 from workflows.seed import seed
 from workflows.temporal import connect_temporal
 
@@ -44,7 +52,7 @@ BEAT_SECONDS = 2.0
 BOOKS_SECONDS = 30.0
 AUDIT_SECONDS = 3600.0
 """It reads the whole ledger, so it is done seldom; `GET /v1/books` does it now."""
-WORKFLOWS = (ThreadWorkflow, PlanWorkflow, JobWorkflow, UndoWorkflow, LessonWorkflow)
+WORKFLOWS = (ThreadWorkflow, PlanWorkflow, JobWorkflow, UndoWorkflow, LessonWorkflow, ReconcileWorkflow)
 log = structlog.get_logger("worker")
 
 
@@ -56,6 +64,7 @@ def build_worker(client: Client, factory: Factory, task_queue: str = TASK_QUEUE)
     steps, jobs, records = StepActivities(factory), JobActivities(factory), RecordActivities(factory)
     planning = PlanningActivities(factory, planner)
     lessons = LessonActivities(factory, planner, planning.facts)
+    reconciling = ReconcileActivities(factory)
     return Worker(
         client,
         task_queue=task_queue,
@@ -83,6 +92,8 @@ def build_worker(client: Client, factory: Factory, task_queue: str = TASK_QUEUE)
             records.save_approval,
             records.report_plan,
             AuditActivities(factory).audit,
+            reconciling.pools,
+            reconciling.reconcile,
         ],
         workflow_runner=sandbox(),
         max_cached_workflows=factory.settings.worker_max_cached_workflows,
@@ -115,9 +126,13 @@ async def warm_model(factory: Factory) -> None:
 
 
 async def keep_books(factory: Factory) -> None:
-    """Compare the inventory with the ledger now and then: leases whose term ran out are settled, strays are told."""
+    """Tend the leases and compare the inventory with the ledger now and then: what ran out is ended and settled, strays are told."""
+    upkeep = Upkeep(factory.database, factory.pools, factory.leases, factory.jobs)
     while True:
         try:
+            tended = await upkeep.tend()
+            if tended.anything:
+                log.warning("leases tended", **tended.model_dump())
             found = await factory.metering.reconcile()
         except (LineshaftError, OperationalError) as error:
             log.warning("books not compared", error=type(error).__name__)
@@ -154,6 +169,7 @@ async def serve(settings: Settings) -> None:
     factory = connect(settings)
     client = await connect_temporal(settings)
     await seed(factory)
+    await ensure_reconciling(client)
     stop = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
@@ -165,6 +181,9 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(tell_alive(settings)),
             asyncio.create_task(keep_books(factory)),
             asyncio.create_task(audit_books(factory)),
+            asyncio.create_task(audit_walls(factory)),
+            asyncio.create_task(watch_interruptions(factory)),
+            asyncio.create_task(watch_nodes(Starter(factory, client))),
         ]
         log.info("worker ready", task_queue=TASK_QUEUE, model=settings.model)
         await stop.wait()

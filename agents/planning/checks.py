@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from agents.planning.algorithms import ALGORITHMS
 from agents.planning.fill import Filled
-from agents.planning.interface import EndpointFact, Facts, ModelFact, Refusal, TeamFact
+from agents.planning.interface import EndpointFact, Facts, ModelFact, PoolFact, Refusal, TeamFact
 from agents.planning.mentions import Understood
 from agents.planning.playbook import Playbook
 
@@ -27,6 +27,12 @@ class Context:
         """The registered versions of the model that is meant."""
         return [m for m in (self.team.models if self.team else []) if m.model_name == self.value("model")]
 
+    def pool(self) -> PoolFact:
+        """The pool that is meant: the first one where none is named."""
+        facts, name = self.facts, self.value("pool")
+        first = PoolFact(name="", slot_kind=facts.slot_kind, slots_total=facts.slots_total, slots_free=facts.slots_free)
+        return next((pool for pool in facts.pools if pool.name == name), first)
+
     def live(self) -> EndpointFact | None:
         """The endpoint that is meant, if it is live."""
         endpoints = self.team.endpoints if self.team else []
@@ -37,7 +43,7 @@ def _refusal(code: str, reason: str, remedy: str) -> Refusal:
     return Refusal(code=code, reason=reason, remedy=remedy)
 
 
-_NAMED = ("team", "dataset", "model", "endpoint", "job", "lease", "algorithm")
+_NAMED = ("team", "dataset", "model", "endpoint", "job", "lease", "pool", "algorithm")
 
 
 def _unknown(context: Context) -> Refusal | None:
@@ -58,6 +64,7 @@ def _usable(context: Context) -> dict[str, list[str]]:
         "team": [t.name for t in context.facts.teams],
         "dataset": [d.name for d in context.facts.datasets],
         "algorithm": list(ALGORITHMS.offered),
+        "pool": [pool.name for pool in context.facts.pools],
         **(_held(context.team) if context.team else {}),
     }
 
@@ -72,16 +79,17 @@ def _held(team: TeamFact) -> dict[str, list[str]]:
 
 
 def _slots(context: Context) -> Refusal | None:
-    wanted, facts = context.value("count"), context.facts
+    wanted, pool = context.value("count"), context.pool()
     if not isinstance(wanted, int | float):
         return None
-    kind = "GPU(s)" if facts.slot_kind == "gpu" else "CPU core(s)"
+    kind = "GPU(s)" if pool.slot_kind == "gpu" else "CPU core(s)"
     if wanted <= 0 or wanted != int(wanted):
-        return _refusal("slots_invalid", f"{wanted:g} slots cannot be leased.", f"Ask for a whole number from 1 to {facts.slots_total}.")
-    if wanted > facts.slots_total:
-        there = f"There are {facts.slots_total} slot(s) here, each a {kind[:-3]}; {facts.slots_free} free now."
-        remedy = f"{there} Ask for {facts.slots_total} or fewer."
-        return _refusal("capacity_exceeded", f"{wanted:g} slots were asked for; the whole pool has {facts.slots_total}.", remedy)
+        return _refusal("slots_invalid", f"{wanted:g} slots cannot be leased.", f"Ask for a whole number from 1 to {pool.slots_total}.")
+    if wanted > pool.slots_total:
+        where = f"in {pool.name}" if pool.name else "here"
+        there = f"There are {pool.slots_total} slot(s) {where}, each a {kind[:-3]}; {pool.slots_free} free now."
+        remedy = f"{there} Ask for {pool.slots_total} or fewer."
+        return _refusal("capacity_exceeded", f"{wanted:g} slots were asked for; the whole pool has {pool.slots_total}.", remedy)
     return _quota(context, int(wanted))
 
 
@@ -174,13 +182,14 @@ def unknown_team(context: Context) -> Refusal | None:
 
 def _slot_notes(context: Context, wanted: float) -> list[str]:
     """Where slots are of another kind than was said, or too few of them are free."""
-    facts, said, found = context.facts, context.understood.slot_word, []
-    if said == "gpu" and facts.slot_kind == "cpu":
-        found.append(f"There is no GPU here: {wanted:g} CPU core(s) would be used instead.")
-    if said == "core" and facts.slot_kind == "gpu":
-        found.append(f"A slot here is a GPU: {wanted:g} GPU(s) would be used.")
-    if facts.slots_free < wanted <= facts.slots_total:
-        found.append(f"Only {facts.slots_free} slot(s) are free now: the lease may have to wait or be refused.")
+    pool, said, found = context.pool(), context.understood.slot_word, []
+    where = f"in {pool.name}" if pool.name else "here"
+    if said == "gpu" and pool.slot_kind == "cpu":
+        found.append(f"There is no GPU {where}: {wanted:g} CPU core(s) would be used instead.")
+    if said == "core" and pool.slot_kind == "gpu":
+        found.append(f"A slot {where} is a GPU: {wanted:g} GPU(s) would be used.")
+    if pool.slots_free < wanted <= pool.slots_total:
+        found.append(f"Only {pool.slots_free} slot(s) are free now: the lease may have to wait or be refused.")
     return found
 
 

@@ -60,6 +60,15 @@ class DatasetFact(BaseModel):
     aliases: list[str] = []
 
 
+class PoolFact(BaseModel):
+    """A place where slots are, as the planner sees it."""
+
+    name: str
+    slot_kind: Literal["gpu", "cpu"]
+    slots_total: int
+    slots_free: int
+
+
 class LessonFact(BaseModel):
     """What the asker's team was taught: words like these mean a playbook, or (a lesson) do not mean it."""
 
@@ -78,6 +87,7 @@ class Facts(BaseModel):
     slot_kind: Literal["gpu", "cpu"]
     slots_total: int
     slots_free: int
+    pools: list[PoolFact] = Field(default=[], description="Every pool that answers; what is above is of the first one.")
     lessons: list[LessonFact] = Field(default=[], description="Promoted lessons of the asker's own team, and of no other.")
 
 

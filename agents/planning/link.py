@@ -8,6 +8,7 @@ from itertools import pairwise
 from agents.planning.interface import Facts, TeamFact
 from agents.planning.languages import LANGUAGES, terms
 from agents.planning.mentions import Mention, Sense, free_of
+from agents.planning.pools import pools_in
 from agents.planning.text import WORD, compile_terms, fold, has_cjk
 
 _TOKEN = re.compile(rf"[{WORD}]+")
@@ -217,6 +218,8 @@ def names_in(text: str, facts: Facts, codes: tuple[str, ...], known: set[str]) -
                 found.append(mention)
     found += _id_prefixes(text, facts, [m.span for m in found])
     found += _fuzzy(text, datasets, [m.span for m in found], known, codes)
+    pools = pools_in(text, facts, codes, [m.span for m in found])
+    found = [*pools, *(m for m in found if free_of(m.span, [pool.span for pool in pools]))]
     for kind in ("team", "dataset"):
         found = [_narrow(text, mention, codes, kind) for mention in found]
     return sorted(found, key=lambda m: m.start)

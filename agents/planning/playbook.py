@@ -25,6 +25,7 @@ SlotType = Literal[
     "threshold",
     "job",
     "lease",
+    "pool",
     "plan",
     "duration",
     "algorithm",

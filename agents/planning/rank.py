@@ -27,6 +27,7 @@ MASKS = {
     "model_name": "the model",
     "money": "money",
     "delay": "later",
+    "pool": "the pool",
 }
 NAMELESS = {**MASKS, **dict.fromkeys(("dataset", "model", "endpoint", "endpoint_name", "model_name"), "it")}
 """As lessons are compared: what 'digits' names changes as models are made and put live, and the words mean the same."""

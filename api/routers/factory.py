@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 from api.deps import AdminDep, ApproverDep, HouseDep, PageDep, PrincipalDep, ScopeDep
 from factory_infra.errors import NotFound
 from factory_infra.foundation.accelerators.models import Pool
-from factory_infra.iaas.jobs.models import Job, LogChunk
+from factory_infra.iaas.jobs.models import Job, JobState, LogChunk
 from factory_infra.iaas.leases.models import Lease
 from factory_infra.paas.catalog.models import SHARED, CatalogEntry
 from factory_infra.paas.registry.models import ModelVersion
@@ -26,15 +26,26 @@ async def accelerators(asker: PrincipalDep, held: HouseDep) -> Pool:
 
 
 @router.get("/leases", tags=["leases"])
-async def leases(held: HouseDep, tenant: ScopeDep, page: PageDep, active: bool = True) -> list[Lease]:
+async def leases(
+    held: HouseDep, tenant: ScopeDep, page: PageDep, active: bool = True, pool: Annotated[str, Query(max_length=40)] = ""
+) -> list[Lease]:
     """List leases, newest first."""
-    return await held.factory.leases.list(tenant, active=active, limit=page.limit, offset=page.offset)
+    return await held.factory.leases.list(tenant, active=active, pool=pool, limit=page.limit, offset=page.offset)
+
+
+@router.get("/leases/{lease_id}", tags=["leases"])
+async def lease(lease_id: str, asker: PrincipalDep, held: HouseDep) -> Lease:
+    """Show a lease."""
+    return await held.factory.leases.of(lease_id, asker.tenant)
 
 
 @router.get("/jobs", tags=["jobs"])
-async def jobs(held: HouseDep, tenant: ScopeDep, page: PageDep) -> list[Job]:
+async def jobs(
+    held: HouseDep, tenant: ScopeDep, page: PageDep, state: JobState | None = None, pool: Annotated[str, Query(max_length=40)] = ""
+) -> list[Job]:
     """List jobs, newest first."""
-    found = await held.factory.jobs.list(tenant)
+    every = await held.factory.jobs.list(tenant)
+    found = [job for job in every if state in (None, job.state) and pool in ("", job.pool)]
     return found[page.offset : page.offset + page.limit]
 
 
@@ -58,6 +69,12 @@ async def job(job_id: str, asker: PrincipalDep, held: HouseDep) -> Job:
 async def job_logs(job_id: str, asker: PrincipalDep, held: HouseDep, offset: Annotated[int, Query(ge=0)] = 0) -> LogChunk:
     """Read a job's log from a byte offset; `next_offset` is where the next page begins."""
     return await held.factory.jobs.logs(job_id, await owner(job_id, asker, held), offset)
+
+
+@router.get("/jobs/{job_id}/tasks", tags=["jobs"])
+async def job_tasks(job_id: str, asker: PrincipalDep, held: HouseDep, page: PageDep) -> list[Job]:
+    """List the tasks of an array, by index."""
+    return await held.factory.jobs.tasks(job_id, await owner(job_id, asker, held), page.limit, page.offset)
 
 
 @router.post("/jobs/{job_id}/cancel", tags=["jobs"])

@@ -217,6 +217,7 @@ class LocalParts:
             "API_URL": self.api_url,
             # Named from where the stack was started; a part runs elsewhere.
             "GATEWAY": str(self._settings.gateway.absolute()) if self._settings.gateway else "",
+            "POOLS": str(self._settings.pools.absolute()) if self._settings.pools else "",
             "GATEWAY_HOST": self._settings.gateway_host,
             "GATEWAY_URL": self.gateway_url,
             "GATEWAY_PORT": str(self._ports.gateway),

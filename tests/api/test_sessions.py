@@ -22,7 +22,7 @@ SECRET = "a" * 64
 class NoHardware:
     """A pool without slots."""
 
-    async def pool(self) -> Pool:
+    async def pool(self, name: str = "") -> Pool:
         """The pool."""
         return Pool(name="local", slots=[])
 

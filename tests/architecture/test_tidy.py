@@ -25,9 +25,13 @@ MACHINE = re.compile(r"/(?:work|root|tmp/lab)(?:/|\b)")
 REGISTRY = re.compile(r"https?://|--(?:extra-)?index-url|--find-links|@ ?file:", re.IGNORECASE)
 NOUNS = (
     "foundation/accelerators",
+    "foundation/clusters",
     "foundation/reliability",
     "foundation/telemetry",
+    "foundation/validation",
+    "iaas/isolation",
     "iaas/jobs",
+    "iaas/kubernetes",
     "iaas/leases",
     "paas/catalog",
     "paas/deployments",

@@ -1,6 +1,5 @@
 """News through PostgreSQL: they come at once, a lost connection is known as such, and what may have changed is not remembered."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -9,6 +8,7 @@ from sqlalchemy import text
 
 from factory_infra.database import Database
 from factory_infra.notices import EVERYTHING, Notices, Remembered, tell
+from tests.waiting import eventually
 
 CHANNEL = "test_news"
 
@@ -26,14 +26,6 @@ class StillNews:
     def say(self, payload: str) -> None:
         for each in self.callbacks:
             each(payload)
-
-
-async def until(condition: Callable[[], bool], seconds_max: float = 5.0) -> None:
-    """Wait for a condition, with a limit."""
-    deadline = time.monotonic() + seconds_max
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        await asyncio.sleep(0.002)
 
 
 @pytest.fixture
@@ -55,7 +47,7 @@ class TestNotices:
             await tell(session, CHANNEL, "a")
             await session.execute(text("SELECT pg_sleep(0.05)"))
             assert heard == [EVERYTHING]
-        await until(lambda: heard == [EVERYTHING, "a"])
+        await eventually(lambda: heard == [EVERYTHING, "a"])
 
     async def test_what_is_rolled_back_was_never_told(self, notices: Notices, database: Database) -> None:
         heard: list[str] = []
@@ -67,7 +59,7 @@ class TestNotices:
                 raise ZeroDivisionError
         async with database.transaction() as session:
             await tell(session, CHANNEL, "later")
-        await until(lambda: "later" in heard)
+        await eventually(lambda: "later" in heard)
         assert "never" not in heard
 
     async def test_a_connection_that_breaks_is_known_at_once_and_made_anew(self, notices: Notices, database: Database) -> None:
@@ -83,7 +75,7 @@ class TestNotices:
         async with database.transaction() as session:
             others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
             await session.execute(text(others))
-        await until(lambda: heard == [EVERYTHING, EVERYTHING] and notices.fresh)
+        await eventually(lambda: heard == [EVERYTHING, EVERYTHING] and notices.fresh)
         assert states == [False, False], "it said that it was fresh before everything was forgotten"
 
     async def test_a_connection_without_a_sign_of_life_is_not_fresh(self, notices: Notices, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,10 +92,10 @@ class TestNotices:
         heard: list[str] = []
         notices.on("test_more", heard.append)
         assert not notices.fresh
-        await until(lambda: notices.fresh)
+        await eventually(lambda: notices.fresh)
         async with database.transaction() as session:
             await tell(session, "test_more", "a")
-        await until(lambda: heard == [EVERYTHING, "a"])
+        await eventually(lambda: heard == [EVERYTHING, "a"])
 
     async def test_a_database_that_is_away_holds_nothing_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("factory_infra.notices.START_SECONDS_MAX", 0.05)

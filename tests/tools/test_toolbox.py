@@ -24,17 +24,23 @@ WITH_EFFECT = pytest.mark.parametrize(
 NOUNS = (
     "accelerators",
     "catalog",
+    "clusters",
     "deployments",
     "events",
+    "isolation",
     "jobs",
     "leases",
     "metering",
+    "nodes",
     "plans",
+    "pools",
     "registry",
     "reliability",
     "telemetry",
     "tenants",
     "training",
+    "validation",
+    "vms",
 )
 
 

@@ -8,6 +8,7 @@ from temporalio import activity
 from agents.scope import within
 from factory_infra.errors import EffectsStopped, Forbidden, InvalidInput, JobFailed, NotFound, Unavailable
 from factory_infra.factory import Factory
+from factory_infra.foundation.pools.spec import LocalPool
 from factory_infra.iaas.jobs.models import Job, JobState
 from factory_infra.records.models import NewEvent
 from tools.spec import JobTool
@@ -17,6 +18,8 @@ from workflows.activities.context import effect_key, tool_context, translated
 from workflows.messages import JobOutcome, JsonObject, StepCall
 
 POLL_SECONDS = 0.5
+POLL_ELSEWHERE_SECONDS = 2.0
+"""Another pool's engine is asked less often: each question is a command or a request."""
 
 
 class JobActivities:
@@ -58,8 +61,9 @@ class JobActivities:
         told = (-1, "")
         while not job.state.final:
             await self._ended_by_switch(job)
-            now = (int(job.percent or 0), job.stage)
-            if now != told and (job.percent is not None or job.stage):
+            stage = job.stage or (f"waits: {job.waiting.reason}" if job.waiting else "")
+            now = (int(job.percent or 0), stage)
+            if now != told and (job.percent is not None or stage):
                 told = now
                 await self._factory.records.write_event(
                     NewEvent(
@@ -68,12 +72,15 @@ class JobActivities:
                         thread_id=request.thread_id,
                         plan_id=request.plan_id,
                         kind="step.progress",
-                        payload={"step": request.step.id, "job_id": job.id, "percent": job.percent, "stage": job.stage},
+                        payload={"step": request.step.id, "job_id": job.id, "percent": job.percent, "stage": stage},
                     )
                 )
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS if job.pool in self._here() else POLL_ELSEWHERE_SECONDS)
             job = await self._factory.jobs.get(job.id, request.tenant)
         return job
+
+    def _here(self) -> set[str]:
+        return {pool.name for pool in self._factory.pools.all() if isinstance(pool, LocalPool)}
 
     async def _ended_by_switch(self, job: Job) -> None:
         try:

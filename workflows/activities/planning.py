@@ -1,5 +1,6 @@
 """Activities over planning: the factory's facts, the two halves of the planner, and the model."""
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 
@@ -16,6 +17,7 @@ from agents.planning.interface import (
     ModelFact,
     Outcome,
     Planner,
+    PoolFact,
     Ranking,
     TeamFact,
     Turn,
@@ -25,6 +27,7 @@ from factory_infra.database import utcnow
 from factory_infra.errors import LineshaftError, NotFound
 from factory_infra.factory import Factory
 from factory_infra.iaas.jobs.models import JobState
+from factory_infra.iaas.leases.models import Usage
 from factory_infra.paas.tenants.models import PLATFORM, Tenant
 from factory_infra.paas.training.datasets import DATASETS
 from factory_infra.records.history import History
@@ -88,8 +91,22 @@ class PlanningActivities:
             slot_kind=usage.slot_kind,
             slots_total=usage.slots_total,
             slots_free=usage.slots_free,
+            pools=await self._pools(tenant or PLATFORM),
             lessons=await self.taught(tenant),
         )
+
+    async def _pools(self, tenant: str) -> list[PoolFact]:
+        """The pools that answer; planning goes on without those that do not."""
+        names = [pool.name for pool in self._factory.pools.all()]
+        asked = await asyncio.gather(*(self._factory.leases.usage(tenant, name) for name in names), return_exceptions=True)
+        for each in asked:
+            if isinstance(each, BaseException) and not isinstance(each, LineshaftError):
+                raise each
+        return [
+            PoolFact(name=each.pool or name, slot_kind=each.slot_kind, slots_total=each.slots_total, slots_free=each.slots_free)
+            for name, each in zip(names, asked, strict=True)
+            if isinstance(each, Usage)
+        ]
 
     async def taught(self, tenant: str | None) -> list[LessonFact]:
         """The promoted lessons of one team, as they stand now."""

@@ -25,6 +25,16 @@ class LocalPool(PoolBase):
     """This host: its GPUs through NVML, or its cores."""
 
     provider: Literal["local"] = "local"
+    slots: tuple[int, ...] = Field(default=(), max_length=4096, description="Which of the host's slots, by index; all of them if empty.")
+    shares: int = Field(
+        default=1, ge=1, le=64, description="Slots of each GPU: programs on them take turns, and nothing divides its memory for them."
+    )
+    tenant_uid_first: int | None = Field(
+        default=None, ge=1000, le=2_000_000_000, description="Each team's jobs run as a Unix user of their own, from this number on."
+    )
+    walls_off: tuple[Literal["files", "processes", "listing", "ports", "capabilities", "user"], ...] = Field(
+        default=(), description="Walls around jobs that are left down on purpose."
+    )
 
 
 class SlurmPool(PoolBase):
@@ -39,6 +49,19 @@ class SlurmPool(PoolBase):
     python: str = Field(default="", max_length=255, description="The interpreter on the nodes; this one's if empty.")
     rest_url: HttpUrl | None = Field(default=None, description="slurmrestd in place of the command line.")
     token_file: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,100}$", description="In the folder of secrets: a JWT.")
+    config: Path | None = Field(default=None, description="The cluster's slurm.conf, where the programs do not find it by themselves.")
+    gres: str = Field(
+        default="gpu", pattern=r"^[a-z0-9_]+(:[A-Za-z0-9_.-]+)?$", description="What is a slot: gpu, or gpu:h100 for one type of several."
+    )
+    users: dict[Name, Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]] = Field(
+        default={}, description="Team → the Unix account that its jobs run as, on all nodes; ours where a team is not named."
+    )
+
+    @model_validator(mode="after")
+    def _rest_is_not_offered(self) -> "SlurmPool":
+        if self.rest_url is not None or self.token_file is not None:
+            raise ValueError("slurmrestd is not offered yet: leave rest_url and token_file out, and Slurm's programs on this host are used")
+        return self
 
 
 class KubernetesPool(PoolBase):
@@ -53,6 +76,16 @@ class KubernetesPool(PoolBase):
     queue: str = Field(default="", max_length=63, description="The LocalQueue of Kueue, where that is installed.")
     node_selector: dict[str, str] = {}
     runtime_class: str = Field(default="", max_length=63)
+    tolerations: tuple[str, ...] = Field(default=(), max_length=20, description="Keys of taints that jobs may stand.")
+    storage_class: str = Field(default="", max_length=253, description="Where checkpoints lie; without one they end with a job's pod.")
+    storage_gib: int = Field(default=100, ge=1, le=1_000_000, description="How large each team's volume of checkpoints is.")
+    storage_access: Literal["ReadWriteMany", "ReadWriteOnce"] = "ReadWriteMany"
+    tenant_quota: dict[str, str] = Field(default={}, description="Of a team's ResourceQuota, such as requests.nvidia.com/gpu: '8'.")
+    pod_security: Literal["baseline", "restricted"] = Field(default="baseline", description="What teams' namespaces enforce.")
+    egress_cidrs: tuple[str, ...] = Field(default=(), max_length=50, description="What jobs may reach besides their own team's pods.")
+    api_from_pods: str = Field(
+        default="https://kubernetes.default.svc", pattern=r"^https?://[^\s/]+$", description="Where pods find the API server."
+    )
 
 
 class AwsPool(PoolBase):
@@ -80,6 +113,24 @@ class AwsPool(PoolBase):
     )
     job_role_arn: str = Field(default="", max_length=200)
     job_image: str = Field(default="", max_length=255)
+    tenant_roles: bool = Field(default=False, description="Each team's jobs run under the team's own role, which the walls put up.")
+    tenant_accounts: dict[str, Annotated[str, StringConstraints(pattern=r"^\d{12}$")]] = Field(
+        default={}, max_length=10_000, description="An account of its own for a team: its role lies there."
+    )
+    tenant_account_role: str = Field(
+        default="OrganizationAccountAccessRole", max_length=128, description="Assumed to work in such an account."
+    )
+    job_sync_seconds: float = Field(default=5.0, gt=0, le=600, description="How often progress and checkpoints leave a job's container.")
+    installation: Name = Field(
+        default="lineshaft", description="Tagged onto all that is made. Two installations in one account and region need two names."
+    )
+    strays: Literal["report", "remove"] = Field(
+        default="report", description="What becomes of machines with this installation's tag that no cluster of the ledger owns."
+    )
+    settle_seconds: float = Field(default=10.0, ge=0, le=300, description="For so long AWS may not show what was just made.")
+    cluster_role_arn: str = Field(default="", max_length=200, description="The role of EKS control planes.")
+    node_role_arn: str = Field(default="", max_length=200, description="The role of EKS nodes and of HyperPod machines.")
+    lifecycle_uri: str = Field(default="", max_length=300, pattern=r"^(s3://.+)?$", description="The folder of HyperPod's start scripts.")
 
     @model_validator(mode="after")
     def _external_id_needs_a_role(self) -> "AwsPool":
@@ -105,4 +156,12 @@ class PoolFile(BaseModel):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two pools are named {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _no_slot_is_in_two_pools(self) -> "PoolFile":
+        local = [pool for pool in self.pools if isinstance(pool, LocalPool)]
+        indices = [index for pool in local for index in pool.slots]
+        if len(local) > 1 and (not all(pool.slots for pool in local) or len(set(indices)) < len(indices)):
+            raise ValueError("pools of this host must name their slots, each in one pool only")
         return self

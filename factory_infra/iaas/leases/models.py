@@ -2,16 +2,33 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from factory_infra.foundation.pools.spec import PriceClass
+
+Topology = Literal["any", "node", "rack"]
+"""Where its slots lie to each other: anywhere, in one machine, or in machines on one fast network."""
+
 
 class LeaseState(StrEnum):
-    """Where a lease is in its life."""
+    """Where a lease is in its life. `granting`: machines are being made for it. `refused`: they could not be had; it cost nothing."""
 
+    GRANTING = "granting"
     ACTIVE = "active"
     RELEASED = "released"
     EXPIRED = "expired"
+    RECLAIMED = "reclaimed"
+    REFUSED = "refused"
+
+    @property
+    def held(self) -> bool:
+        """Whether its slots are taken."""
+        return self in {LeaseState.GRANTING, LeaseState.ACTIVE}
+
+
+HELD = (LeaseState.GRANTING.value, LeaseState.ACTIVE.value)
 
 
 class LeaseRequest(BaseModel):
@@ -23,6 +40,10 @@ class LeaseRequest(BaseModel):
     seconds: int = 3600
     plan_id: str = ""
     key: str
+    pool: str = Field(default="", description="The default one if empty.")
+    accelerator: str = Field(default="", description="The type in the catalogue, such as H100; any if empty.")
+    price_class: PriceClass | None = Field(default=None, description="Where machines are made: the pool's own if None.")
+    topology: Topology = "any"
 
 
 class Lease(BaseModel):
@@ -41,6 +62,14 @@ class Lease(BaseModel):
     granted_at: datetime
     expires_at: datetime
     ended_at: datetime | None
+    accelerator: str = ""
+    price_class: str = "on_demand"
+    devices: list[str] = Field(default=[], description="What a program calls its GPUs, where that is not their index.")
+    machine: str = Field(default="", description="The type of the machines that were made for it.")
+    machines: list[str] = Field(default=[], description="Those machines.")
+    cluster_id: str = ""
+    terms: list[int] = Field(default=[], description="Seconds of the first term, and of each renewal.")
+    renewals: list[str] = Field(default=[], description="The renewals' names, in order: what each is reserved under in the ledger.")
 
     @property
     def slot_seconds(self) -> float:
@@ -59,3 +88,4 @@ class Usage(BaseModel):
     slots_free: int
     quota_slots: int
     quota_slots_used: int
+    pool: str = ""

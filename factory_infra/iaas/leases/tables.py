@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import String
+from sqlalchemy import Boolean, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from factory_infra.database import Base
@@ -25,6 +25,16 @@ class LeaseRow(Base):
     granted_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+    accelerator: Mapped[str] = mapped_column(String(64), default="")
+    price_class: Mapped[str] = mapped_column(String(16), default="on_demand")
+    topology: Mapped[str] = mapped_column(String(8), default="any")
+    devices: Mapped[list[str]] = mapped_column(default=list)
+    machine: Mapped[str] = mapped_column(String(64), default="")
+    machines: Mapped[list[str]] = mapped_column(default=list)
+    cluster_id: Mapped[str] = mapped_column(String(64), default="")
+    cluster_gone: Mapped[bool] = mapped_column(Boolean, default=True, index=True)
+    terms: Mapped[list[int]] = mapped_column(default=list)
+    renewals: Mapped[list[str]] = mapped_column(default=list)
 
 
 class QuotaRow(Base):

@@ -1,0 +1,1 @@
+"""Measurements of real machines: pools, leases, jobs and the walls around them."""
