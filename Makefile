@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.lineshaft-lock
 SOURCES := agents tools workflows factory_infra api cli evals benchmarks tests
 ARGS ?=
-WORKERS ?= 2
+WORKERS ?= 0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format lock clean nightly prove-line prove-agents prove-gateway prove-machines
@@ -26,7 +26,7 @@ check: setup ## Format, lint, types, layers, tests
 	@echo "== lint";    $(BIN)/ruff check $(wildcard $(SOURCES))
 	@echo "== types";   $(BIN)/mypy $(wildcard $(SOURCES))
 	@echo "== layers";  $(BIN)/lint-imports
-	@echo "== tests";   $(BIN)/pytest -n $(WORKERS) $(ARGS)
+	@echo "== tests";   $(BIN)/pytest -n $(WORKERS) --no-loadscope-reorder $(ARGS)
 
 nightly: setup ## Play plans against their model at length: 10,000 steps and more
 	@$(BIN)/pytest --hypothesis-profile=nightly --timeout 1800 tests/workflows/test_plan_machine.py $(ARGS)
