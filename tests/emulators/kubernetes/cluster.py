@@ -49,6 +49,7 @@ class Emulator:
         self.store.listeners.append(self._changed.set)
         self.admin_token = self.doorman.issue(User("admin", (MASTERS,)), 10**6)
         self.address = ""
+        self._closing = False
 
     async def __aenter__(self) -> Self:
         for name in ("default", "kube-system"):
@@ -66,6 +67,7 @@ class Emulator:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closing = True
         self._control.cancel()
         with suppress(asyncio.CancelledError):
             await self._control
@@ -75,9 +77,11 @@ class Emulator:
 
     async def _work(self) -> None:
         """Look at everything after each change, and a few times a second."""
-        while True:
+        while not self._closing:
+            # Not wait_for: before Python 3.12 it swallows a cancellation that comes as the wait ends.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), TICK_SECONDS)
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._changed.wait()
             self._changed.clear()
             for step in self._steps:
                 step()

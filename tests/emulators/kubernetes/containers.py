@@ -86,7 +86,8 @@ class Container:
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), max(grace_seconds, 0.01))
+            async with asyncio.timeout(max(grace_seconds, 0.01)):
+                await process.wait()
         except TimeoutError:
             self.kill_all()
 
