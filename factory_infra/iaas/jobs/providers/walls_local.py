@@ -13,8 +13,6 @@ from pathlib import Path
 
 from factory_infra.iaas.jobs.providers import landlock
 
-WALLS_FILE = "walls.json"
-"""In the job's folder: what its walls are. Written anew before each start."""
 USERS_FILE = "tenants.uid.json"
 USERS_MAX = 10_000
 SOURCE_ROOT = Path(__file__).resolve().parents[4]
@@ -51,13 +49,8 @@ class WallOrder:
     ports_closed: list[int] = field(default_factory=list)
 
     def to_json(self) -> str:
-        """As it lies in the job's folder."""
+        """As it lies in the job's folder, for who looks."""
         return json.dumps(asdict(self))
-
-    @classmethod
-    def read(cls, text: str) -> "WallOrder":
-        """Read what `to_json` wrote. Raises ValueError, TypeError."""
-        return cls(**json.loads(text))
 
 
 @dataclass(frozen=True)
@@ -147,14 +140,6 @@ class Enclosure:
         self._order = order
         self._ruleset = ruleset
         self._ports = closed_ports(order)
-
-    @classmethod
-    def prepare(cls, folder: Path) -> "Enclosure":
-        """Read the order in a job's folder and make the rules. Without an order there are no walls. Raises OSError, ValueError."""
-        try:
-            return cls.of(WallOrder.read((folder / WALLS_FILE).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return cls(WallOrder(off=list(NAMES)), None)
 
     @classmethod
     def of(cls, order: WallOrder) -> "Enclosure":

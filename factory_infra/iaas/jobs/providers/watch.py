@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from factory_infra.iaas.jobs.providers import landlock
 from factory_infra.iaas.jobs.providers.cage import Bounds, Cage, Cages
 from factory_infra.iaas.jobs.providers.order import Order, Unit
 from factory_infra.iaas.jobs.providers.process_tree import (
@@ -25,7 +24,7 @@ from factory_infra.iaas.jobs.providers.process_tree import (
     threads_of_user,
 )
 from factory_infra.iaas.jobs.providers.verdict import Stop, failure, failure_of
-from factory_infra.iaas.jobs.providers.walls_local import Enclosure, WallOrder, fill
+from factory_infra.iaas.jobs.providers.walls_local import Enclosure
 
 GIB = 1024**3
 GRACE_SECONDS = 5.0
@@ -87,7 +86,7 @@ class Watch:
     def _start(self) -> str | None:
         order, work = self._unit.order, self._unit.work
         try:
-            enclosure = enclosure_of(order.reach)
+            enclosure = Enclosure.of(order.reach)
         except OSError as error:
             return f"The walls around the job could not be made: {error}"
         try:
@@ -234,14 +233,6 @@ def walls(order: Order, cage: Cage, enclosure: Enclosure) -> Callable[[], None]:
             os.nice(NICE)
 
     return enter
-
-
-def enclosure_of(reach: WallOrder) -> Enclosure:
-    """Make the walls ready that an order asks for. Raises OSError."""
-    ruleset = landlock.make(files="files" not in reach.off, processes="processes" not in reach.off)
-    if ruleset is not None and "files" not in reach.off:
-        fill(ruleset, reach)
-    return Enclosure(reach, ruleset)
 
 
 def set_limits(order: Order, processes: int | None) -> None:

@@ -12,7 +12,6 @@ import pytest
 
 from factory_infra.iaas.jobs.providers import landlock, walls_local
 from factory_infra.iaas.jobs.providers.walls_local import (
-    WALLS_FILE,
     Enclosure,
     Reach,
     WallOrder,
@@ -43,8 +42,7 @@ def reach(tmp_path: Path) -> Reach:
 def enclosed(reach: Reach, code: str, *, off: tuple[str, ...] = ()) -> str:
     """Run Python as a job of team vision behind its walls; returns what it printed."""
     folder = reach.jobs_dir / "vision" / "job"
-    (folder / WALLS_FILE).write_text(order_of("vision", reach, off=off).to_json())
-    enclosure = Enclosure.prepare(folder)
+    enclosure = Enclosure.of(order_of("vision", reach, off=off))
     home = f"import os\nhome = {str(reach.home)!r}\n"
     program = f"{home}try:\n    {code}\n    print('done')\nexcept OSError as error:\n    print(error.strerror)"
     done = subprocess.run(
@@ -142,8 +140,8 @@ class TestOrder:
         assert str(reach.jobs_dir / "speech") not in order.opened
         assert order.uid is None
 
-    def test_without_one_there_are_no_walls(self, tmp_path: Path) -> None:
-        Enclosure.prepare(tmp_path).close()
+    def test_with_all_of_them_off_there_are_no_walls(self) -> None:
+        Enclosure.of(walls_local.WallOrder(off=list(walls_local.NAMES))).close()
 
     def test_openings_never_hold_what_is_closed(self, tmp_path: Path) -> None:
         for name in ("a/b/closed", "a/b/open", "a/c", "only-read"):
@@ -169,9 +167,8 @@ class TestUsers:
         order = order_of("vision", reach, uid_first=210_000)
         assert order.uid == 210_000
         folder = reach.jobs_dir / "vision" / "job"
-        folder.joinpath(WALLS_FILE).write_text(order.to_json())
         walls_local.give(folder, order)
-        enclosure = Enclosure.prepare(folder)
+        enclosure = Enclosure.of(order)
         done = subprocess.run(
             ["/bin/sh", "-c", "id -u; id -g"], preexec_fn=enclosure.enter, capture_output=True, text=True, timeout=60, check=True
         )
