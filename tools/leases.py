@@ -7,8 +7,9 @@ from pydantic import Field
 
 from factory_infra.errors import CapacityExceeded, LineshaftError, PostconditionFailed, QuotaExceeded
 from factory_infra.foundation.pools.spec import PriceClass
+from factory_infra.iaas.leases.choice import Quote
 from factory_infra.iaas.leases.models import Lease, LeaseRequest, LeaseState, Usage
-from factory_infra.iaas.leases.service import Quote, lease_id, renewal_id
+from factory_infra.iaas.leases.service import lease_id, renewal_id
 from factory_infra.saas.metering.models import Attribution, Charge
 from factory_infra.saas.metering.service import slot_subject, subject_of
 from tools.plan import DryRun, Effect, Price

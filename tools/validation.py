@@ -10,7 +10,7 @@ from factory_infra.foundation.pools.spec import LocalPool
 from factory_infra.foundation.validation.models import BENCHMARKS, BenchmarkName, BurnIn, BurnInOrder, NodeVerdict, StackReport
 from factory_infra.foundation.validation.probes import collect as collect_stack
 from factory_infra.foundation.validation.programs.burn_in import ORDER_FILE, result_file
-from factory_infra.foundation.validation.service import Origin, Validation
+from factory_infra.foundation.validation.service import Origin
 from factory_infra.iaas.jobs.models import Job, JobLimits, JobSpec, JobState
 from factory_infra.iaas.jobs.programs import python_argv, python_environment
 from factory_infra.iaas.leases.models import LeaseState
@@ -23,11 +23,6 @@ START_SECONDS = 600
 """Beside the benchmarks themselves: imports, the waits of several nodes for each other."""
 NODES_MAX = 100
 REASONS_MAX = 5
-
-
-def validation_of(factory: Factory) -> Validation:
-    """What keeps burn-ins and judges nodes."""
-    return factory.validation
 
 
 class PoolArguments(Arguments):
@@ -66,7 +61,7 @@ class CheckResult(Result):
 
 async def stacks(factory: Factory, pool_name: str) -> list[StackReport]:
     """The software of a pool's nodes: of this host as it is now, of others as their newest burn-in told. Raises NotFound, InvalidInput."""
-    pool, service = factory.pools.named(pool_name), validation_of(factory)
+    pool, service = factory.pools.named(pool_name), factory.validation
     if isinstance(pool, LocalPool):
         return [service.report(await asyncio.to_thread(collect_stack), pool.name)]
     found: list[StackReport] = []
@@ -130,7 +125,7 @@ def node_line(verdict: NodeVerdict) -> NodeLine:
 async def report(context: ToolContext, arguments: PoolArguments) -> NodeList:
     """Show which nodes were burnt in, how they compare with their fleet, and which are not handed out because they fall short."""
     pool = context.factory.pools.named(arguments.pool).name if arguments.pool else None
-    found = await validation_of(context.factory).verdicts(pool, limit=NODES_MAX)
+    found = await context.factory.validation.verdicts(pool, limit=NODES_MAX)
     return NodeList(nodes=[node_line(each) for each in found], unfit=sum(each.fitness == "unfit" for each in found))
 
 
@@ -206,7 +201,7 @@ async def prepare(context: ToolContext, arguments: BurnInArguments) -> JobSpec:
 
 async def collect(context: ToolContext, arguments: BurnInArguments, job: Job) -> BurnInResult:
     """Read what each node left, keep it, and judge the nodes. Raises JobFailed where a node left nothing readable."""
-    service, pool = validation_of(context.factory), context.factory.pools.named(job.pool)
+    service, pool = context.factory.validation, context.factory.pools.named(job.pool)
     nodes: list[NodeLine] = []
     measured: list[Measured] = []
     skipped: list[str] = []

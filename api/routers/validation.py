@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from api.deps import AdminDep, HouseDep, PageDep, PrincipalDep
 from factory_infra.foundation.pools.spec import Name
 from factory_infra.foundation.validation.models import BurnIn, NodeVerdict, StackReport
-from tools.validation import stacks, validation_of
+from tools.validation import stacks
 
 router = APIRouter(prefix="/v1/validation", tags=["validation"])
 Node = Annotated[str, Query(max_length=255, description="As the pool's slots call it; empty for this host.")]
@@ -16,7 +16,7 @@ Node = Annotated[str, Query(max_length=255, description="As the pool's slots cal
 @router.get("/nodes")
 async def nodes(asker: PrincipalDep, held: HouseDep, page: PageDep, pool: Name | None = None) -> list[NodeVerdict]:
     """List what is thought of each node that was burnt in. Whose job measured it, only an administrator sees."""
-    found = await validation_of(held.factory).verdicts(pool, page.limit, page.offset)
+    found = await held.factory.validation.verdicts(pool, page.limit, page.offset)
     return found if asker.tenant is None else [each.model_copy(update={"tenant": "", "job_id": ""}) for each in found]
 
 
@@ -25,7 +25,7 @@ async def burn_ins(
     asker: AdminDep, held: HouseDep, pool: Name, node: Node = "", limit: Annotated[int, Query(ge=1, le=500)] = 20
 ) -> list[BurnIn]:
     """Show a node's burn-ins, newest first."""
-    return await validation_of(held.factory).burn_ins(pool, node, limit)
+    return await held.factory.validation.burn_ins(pool, node, limit)
 
 
 @router.get("/stacks")
@@ -37,4 +37,4 @@ async def software(asker: AdminDep, held: HouseDep, pool: Name | None = None) ->
 @router.delete("/nodes", status_code=204)
 async def forget(asker: AdminDep, held: HouseDep, pool: Name, node: Node = "") -> None:
     """Forget what was measured on a node, once it was repaired: it is handed out again."""
-    await validation_of(held.factory).forgive(pool, node)
+    await held.factory.validation.forgive(pool, node)

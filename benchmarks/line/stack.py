@@ -16,9 +16,9 @@ from rich.console import Console
 from benchmarks.line.shell import ROOT
 from cli.checks import Check
 from cli.first_job import FirstJob
-from cli.stack.lock import is_held
 from cli.stack.state import lock_path
 from cli.weights import ensure_weights
+from factory_infra.file_locks import is_held
 from factory_infra.settings import Settings
 from tests.live import LiveStack, until
 

@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from cli.stack.home import logs_dir, prepare_home, storage_failure
-from cli.stack.lock import is_held
 from cli.stack.parts import ROOT
 from cli.stack.process import rotate
 from cli.stack.settings import environment_full
 from cli.stack.state import StackState, lock_path, process_of, read_state, running_state
 from factory_infra.errors import LineshaftError, Unavailable
+from factory_infra.file_locks import is_held
 from factory_infra.settings import Settings
 
 _READY_SECONDS_MAX = 300.0

@@ -8,7 +8,7 @@ from typing import Literal
 import psutil
 from pydantic import BaseModel, Field
 
-from cli.stack.lock import is_held
+from factory_infra.file_locks import is_held
 from factory_infra.settings import Settings
 
 PartCondition = Literal["waiting", "starting", "healthy", "unhealthy", "restarting", "done", "stopping", "stopped", "failed", "external"]

@@ -56,7 +56,7 @@ class TestBurnIn:
         [node] = result.nodes
         assert node.fitness == "unfit"
         assert "the baseline wants at least 1e+09" in node.reasons[0]
-        assert await validation.validation_of(context.factory).unfit("local") == {""}
+        assert await context.factory.validation.unfit("local") == {""}
         told = await validation.report(context, PoolArguments())
         assert (told.unfit, told.nodes[0].fitness) == (1, "unfit")
         again = await validation.collect(walled, arguments, job)

@@ -1,6 +1,5 @@
 """The pools of an installation, as its file names them; without a file there is one: this host."""
 
-import fcntl
 import os
 import secrets
 from collections.abc import Callable
@@ -10,6 +9,7 @@ import yaml
 from pydantic import JsonValue, ValidationError
 
 from factory_infra.errors import Conflict, InvalidInput, NotFound
+from factory_infra.file_locks import hold
 from factory_infra.foundation.pools.spec import PoolFile, PoolSpec
 
 HEAD = """# The pools of this installation: `lineshaft pools add|check|list|remove` keep it. The first one is the default.
@@ -78,8 +78,7 @@ class PoolBook:
     def _change(self, change: Callable[[tuple[PoolSpec, ...]], tuple[PoolSpec, ...]]) -> None:
         """Write the file whole or not at all, one writer at a time."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with hold(self._path.with_suffix(".lock")):
             try:
                 made = PoolFile(pools=change(self._file().pools))
             except ValidationError as error:

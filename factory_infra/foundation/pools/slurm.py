@@ -158,6 +158,7 @@ UNREACHABLE = Refusal(
     "Slurm does not answer",
     "Try again in a moment; `scontrol ping` on this host says whether slurmctld runs.",
 )
+TOO_MANY_TASKS = Refusal(InvalidInput, "array_too_large", "Slurm refuses so many tasks", "Ask for fewer, or have MaxArraySize raised.")
 REFUSALS: tuple[tuple[str, Refusal], ...] = (
     ("Unable to contact slurm controller", UNREACHABLE),
     ("Socket timed out", UNREACHABLE),
@@ -201,14 +202,8 @@ REFUSALS: tuple[tuple[str, Refusal], ...] = (
             QuotaExceeded, "quota_exceeded", "A limit of the team's account or QOS refuses the job", "Ask for less, or raise the limit."
         ),
     ),
-    (
-        "Job array",
-        Refusal(InvalidInput, "array_too_large", "Slurm refuses so many tasks", "Ask for fewer, or have MaxArraySize raised."),
-    ),
-    (
-        "Invalid job array specification",
-        Refusal(InvalidInput, "array_too_large", "Slurm refuses so many tasks", "Ask for fewer, or have MaxArraySize raised."),
-    ),
+    ("Job array", TOO_MANY_TASKS),
+    ("Invalid job array specification", TOO_MANY_TASKS),
     (
         "Memory specification can not be satisfied",
         Refusal(CapacityExceeded, "capacity_exceeded", "No node has so much memory", "Ask for less memory."),
@@ -234,10 +229,6 @@ REFUSALS: tuple[tuple[str, Refusal], ...] = (
     (
         "Invalid generic resource",
         Refusal(InvalidInput, "gres_unknown", "The cluster has no such accelerator", "Set `gres` in the pool's entry."),
-    ),
-    (
-        "Access/permission denied",
-        Refusal(Forbidden, "forbidden", "Slurm does not allow that to us", "See docs/slurm.md for the rights needed."),
     ),
     ("ermission denied", Refusal(Forbidden, "forbidden", "Slurm does not allow that to us", "See docs/slurm.md for the rights needed.")),
     ("Invalid job id", Refusal(NotFound, "job_unknown", "Slurm does not know the job any more", "List the jobs.")),

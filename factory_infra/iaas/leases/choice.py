@@ -20,6 +20,15 @@ class Choice(NamedTuple):
     machines: int = 0
 
 
+class Quote(NamedTuple):
+    """What a lease would be, whether or not it is free now."""
+
+    slots: int
+    slot_kind: str
+    accelerator: str
+    machine: str
+
+
 def check_request(request: LeaseRequest) -> None:
     """Raise InvalidInput for a count or a time that makes no sense."""
     if not 1 <= request.slots <= SLOTS_MAX or not 0 < request.seconds <= LEASE_SECONDS_MAX:
@@ -44,6 +53,18 @@ def choose(request: LeaseRequest, pool: Pool, taken: Collection[int], unfit: Col
     if len(free) < request.slots:
         raise short_of(request.slots, len(free), len(fitting), any(slot.node in unfit for slot in fitting))
     return Choice(free[: request.slots])
+
+
+def quoted(request: LeaseRequest, pool: Pool) -> Quote:
+    """How many slots a grant would hold, and of what: where machines are made, every slot of them. Raises for what never fits."""
+    if pool.placement == "machines":
+        machine = machine_for(request, pool)
+        count = -(-request.slots // machine.slots) * machine.slots
+        need(count, len(pool.slots), pool)
+        return Quote(count, machine.kind, machine.accelerator, machine.name)
+    fitting = of_type(pool.slots, request.accelerator, pool.name)
+    need(request.slots, len(fitting), pool)
+    return Quote(request.slots, pool.kind, fitting[0].accelerator if request.accelerator else "", "")
 
 
 def need(asked: int, there: int, pool: Pool) -> None:

@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -17,7 +16,7 @@ from factory_infra.foundation.accelerators.interface import AcceleratorPools
 from factory_infra.foundation.accelerators.models import Pool
 from factory_infra.foundation.clusters.models import Cluster, ClusterSpec
 from factory_infra.foundation.clusters.naming import cluster_id
-from factory_infra.iaas.leases.choice import LEASE_SECONDS_MAX, Choice, check_request, choose, machine_for, need, of_type
+from factory_infra.iaas.leases.choice import LEASE_SECONDS_MAX, Choice, Quote, check_request, choose, quoted
 from factory_infra.iaas.leases.interface import Fitness, MachineMakers, NoMachines, unfit_nodes
 from factory_infra.iaas.leases.models import HELD, Lease, LeaseRequest, LeaseState, Usage
 from factory_infra.iaas.leases.tables import LeaseRow, QuotaRow
@@ -34,15 +33,6 @@ def lease_id(key: str) -> str:
 def renewal_id(key: str) -> str:
     """The name of the renewal that a key asks for, known before it is granted."""
     return hashlib.sha256(key.encode()).hexdigest()[:12]
-
-
-class Quote(NamedTuple):
-    """What a lease would be, whether or not it is free now."""
-
-    slots: int
-    slot_kind: str
-    accelerator: str
-    machine: str
 
 
 class Leases:
@@ -88,15 +78,7 @@ class Leases:
         known = await self._known(request.key)
         if known is not None:
             return Quote(len(known.slots), known.slot_kind, known.accelerator, known.machine)
-        pool = await self._accelerators.pool(request.pool)
-        if pool.placement == "machines":
-            machine = machine_for(request, pool)
-            count = -(-request.slots // machine.slots) * machine.slots
-            need(count, len(pool.slots), pool)
-            return Quote(count, machine.kind, machine.accelerator, machine.name)
-        fitting = of_type(pool.slots, request.accelerator, pool.name)
-        need(request.slots, len(fitting), pool)
-        return Quote(request.slots, pool.kind, fitting[0].accelerator if request.accelerator else "", "")
+        return quoted(request, await self._accelerators.pool(request.pool))
 
     async def _known(self, key: str) -> Lease | None:
         async with self._database.transaction() as session:
@@ -104,7 +86,8 @@ class Leases:
         return None if row is None else Lease.model_validate(row)
 
     async def _grant(self, request: LeaseRequest) -> Lease:
-        pool, quote = await self._accelerators.pool(request.pool), await self.quote(request)
+        pool = await self._accelerators.pool(request.pool)
+        quote = quoted(request, pool)
         unfit = await unfit_nodes(self._fitness, pool.name)
         async with self._database.transaction(lock=f"pool/{pool.name}") as session:
             again = await session.scalar(select(LeaseRow).where(LeaseRow.key == request.key))

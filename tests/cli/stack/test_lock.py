@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from cli.stack.lock import StackLock, is_held
+from cli.stack.lock import StackLock
+from factory_infra.file_locks import is_held
 
 
 class TestStackLock:

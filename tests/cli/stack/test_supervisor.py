@@ -15,12 +15,12 @@ import pytest
 from cli.stack.events import Event
 from cli.stack.health import ended, ready_file
 from cli.stack.keeper import Pace
-from cli.stack.lock import is_held
 from cli.stack.part import Part, closure
 from cli.stack.settings import environment_plain
 from cli.stack.state import lock_path, process_of, read_state, running_state, state_path
 from cli.stack.supervisor import Assembly, Stack
 from factory_infra.errors import Conflict, StorageFull, Unavailable
+from factory_infra.file_locks import is_held
 from factory_infra.settings import Settings
 from tests.waiting import eventually
 

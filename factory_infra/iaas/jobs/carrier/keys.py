@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+COMMAND = ["python3", "-m", "factory_infra.iaas.jobs.carrier"]
+"""What a container runs."""
 ROOT = "lineshaft/"
 SPEC = "spec.json"
 INPUTS = "inputs/"

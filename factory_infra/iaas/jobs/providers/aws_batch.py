@@ -9,6 +9,7 @@ from factory_infra.errors import InvalidInput, LineshaftError, NotFound
 from factory_infra.foundation.pools.aws import Answer, AwsAccess
 from factory_infra.foundation.pools.spec import AwsPool
 from factory_infra.iaas.jobs.carrier.carrying import EXIT_AGAIN, EXIT_PREEMPTED
+from factory_infra.iaas.jobs.carrier.keys import COMMAND
 from factory_infra.iaas.jobs.models import JobSpec, Waiting
 from factory_infra.iaas.jobs.providers.aws_bucket import aws_code
 from factory_infra.iaas.jobs.providers.aws_engine import (
@@ -32,7 +33,6 @@ TIMEOUT_SECONDS_MIN, TIMEOUT_SECONDS_MORE = 60, 120
 DESCRIBED_AT_ONCE = 100
 CARRIER_MEMORY_MIB = 256
 VCPUS_PER_GPU = 4
-COMMAND = ["python3", "-m", "factory_infra.iaas.jobs.carrier"]
 STATES = {"SUBMITTED": "pending", "PENDING": "pending", "RUNNABLE": "pending", "STARTING": "pending"}
 STATES |= {"RUNNING": "running", "SUCCEEDED": "succeeded", "FAILED": "failed"}
 

@@ -7,6 +7,7 @@ from typing import cast
 from factory_infra.errors import Conflict, InvalidInput, LineshaftError, NotFound
 from factory_infra.foundation.pools.aws import Answer, AwsAccess, tags
 from factory_infra.foundation.pools.spec import AwsPool
+from factory_infra.iaas.jobs.carrier.keys import COMMAND
 from factory_infra.iaas.jobs.models import JobSpec, Waiting
 from factory_infra.iaas.jobs.providers.aws_bucket import aws_code
 from factory_infra.iaas.jobs.providers.aws_engine import (
@@ -20,7 +21,6 @@ from factory_infra.iaas.jobs.providers.aws_engine import (
     waiting_for,
 )
 
-COMMAND = ["python3", "-m", "factory_infra.iaas.jobs.carrier"]
 VOLUME_GB_MIN = 30
 SECONDS_MAX = 28 * 24 * 3600
 SPOT_WAIT_SECONDS = 24 * 3600

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from factory_infra.errors import Conflict, EffectFailed, InvalidInput, LineshaftError, NotFound, StorageFull, Unavailable
+from factory_infra.file_locks import hold
 from factory_infra.foundation.pools.slurm import SlurmCommands
 from factory_infra.foundation.pools.slurm_accounts import SlurmAccounts
 from factory_infra.foundation.pools.spec import SlurmPool
@@ -16,7 +17,6 @@ from factory_infra.iaas.jobs.providers.slurm_commands import CommandEngine
 from factory_infra.iaas.jobs.providers.slurm_engine import Engine, Order
 from factory_infra.iaas.jobs.providers.slurm_files import KEPT_FILES, SlurmFiles, Submission
 from factory_infra.iaas.jobs.providers.slurm_ledger import Place, SlurmLedger, engine_name
-from factory_infra.iaas.jobs.providers.slurm_locks import hold
 from factory_infra.iaas.jobs.providers.slurm_logs import read_log, read_result, read_tail
 from factory_infra.iaas.jobs.providers.slurm_orders import FILE, check, check_spec, order_of
 from factory_infra.iaas.jobs.providers.slurm_reading import dependency_failed, failure_of

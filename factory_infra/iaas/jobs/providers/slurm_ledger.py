@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from factory_infra.errors import NotFound, Unavailable
+from factory_infra.file_locks import is_held
 from factory_infra.foundation.pools.slurm_accounts import user_of
 from factory_infra.foundation.pools.spec import SlurmPool
 from factory_infra.iaas.jobs.models import Job, JobSpec, JobState
 from factory_infra.iaas.jobs.providers.slurm_engine import STATES_WAITING, Engine, Releasing, Row
 from factory_infra.iaas.jobs.providers.slurm_files import Exit, SlurmFiles, Submission, Traces
-from factory_infra.iaas.jobs.providers.slurm_locks import is_held
 from factory_infra.iaas.jobs.providers.slurm_reading import Facts, array_of, job_of
 from factory_infra.iaas.jobs.providers.slurm_words import SUBMITTING
 
