@@ -1,0 +1,1 @@
+"""Measures the scheduler on public traces and on mixes made from seeds."""

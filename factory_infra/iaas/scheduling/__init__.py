@@ -1,0 +1,1 @@
+"""Who runs where and when: pure policy, no input or output."""
