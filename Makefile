@@ -8,7 +8,7 @@ ARGS ?=
 WORKERS ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock clean nightly prove-line prove-agents prove-gateway prove-machines
+.PHONY: help setup run test check format lock clean nightly prove-line prove-agents prove-gateway prove-machines prove-scheduling prove-control-plane
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,12 @@ prove-gateway: setup ## Measure every promise about the gateway: one row each (A
 prove-machines: setup ## Measure every promise about real machines: one row each (ARGS='--only leases,main-job')
 	@bin/engines
 	@$(BIN)/python -m benchmarks.prove_machines $(ARGS)
+
+prove-scheduling: setup ## Measure every promise about the scheduler and the twin: one row each (ARGS='--only spot,what-if')
+	@$(BIN)/python -m benchmarks.prove_scheduling $(ARGS)
+
+prove-control-plane: setup ## Measure what of the control plane is there: one row each (ARGS='--only rollout,drift')
+	@$(BIN)/python -m benchmarks.prove_control_plane $(ARGS)
 
 clean: ## Remove what was built here; your data under LINESHAFT_HOME stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

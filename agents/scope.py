@@ -24,6 +24,8 @@ SOURCES: dict[str, frozenset[str]] = {
     "model_name": frozenset({"registry.best", "registry.register", "training.run"}),
     "version": frozenset({"registry.best", "registry.register"}),
     "endpoint": frozenset({"deployments.deploy"}),
+    "dataset": frozenset({"features.training_set"}),
+    "set_id": frozenset({"features.training_set"}),
 }
 """From which tools' results an argument of an effect may be filled: typed fields of ours, never text."""
 COMPANIONS: dict[str, tuple[str, ...]] = {

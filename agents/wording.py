@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from agents import nodes_in_words, reports
+from agents import features_in_words, nodes_in_words, reports, twin_in_words
 from agents.reports import rows
 from tools.ports import JsonObject
 
@@ -44,9 +44,27 @@ def hardware(result: JsonObject) -> str:
 def leases(result: JsonObject) -> str:
     """Who holds what."""
     found = rows(result, "leases")
-    lines = [f"{row['lease_id']}: {row['slots']} {row['slot_kind']} slots for {row['purpose'] or 'no stated purpose'}." for row in found]
+    lines = []
+    for row in found:
+        waits = f" It waits: {row['waits_for']}." if row.get("waits_for") else ""
+        lines.append(f"{row['lease_id']}: {row['slots']} {row['slot_kind']} slots for {row['purpose'] or 'no stated purpose'}.{waits}")
     lines.append(f"{result['quota_slots_used']} of {result['quota_slots']} slots of the quota are in use.")
     return "\n".join(lines)
+
+
+def why(result: JsonObject) -> str:
+    """Why something waits, and what would help."""
+    name = result.get("job_id") or result.get("lease_id")
+    begins = f" It should begin at {result['starts_at']}." if result.get("starts_at") else ""
+    sooner = [f"Sooner: {row['words']}." for row in rows(result, "changes")[:3]]
+    return "\n".join([f"{name} is {result['state']}: {result['reason']}.{begins}", *sooner])
+
+
+def foreseen(result: JsonObject) -> str:
+    """What would become of a lease."""
+    begins = f" It should begin at {result['starts_at']}." if result.get("starts_at") and not result["at_once"] else ""
+    sooner = [f"Sooner: {row['words']}." for row in rows(result, "changes")[:3]]
+    return "\n".join([f"{result['slots']} slots: {result['reason']}.{begins}", *sooner])
 
 
 def jobs(result: JsonObject) -> str:
@@ -87,16 +105,42 @@ def team(result: JsonObject) -> str:
     )
 
 
+def projects(result: JsonObject) -> str:
+    """What use can be charged to."""
+    lines = [f"{row['project']} ({row['title']})" if row["title"] else str(row["project"]) for row in rows(result, "projects")]
+    return f"The team's projects: {', '.join(lines)}." if lines else "The team has no project."
+
+
+def quotas(result: JsonObject) -> str:
+    """What the team may hold where."""
+    lines = [f"The team may hold {result['quota_slots']} slots over all pools."]
+    for row in rows(result, "quotas"):
+        kind = f" with {row['accelerator']}" if row["accelerator"] else ""
+        lines.append(f"In pool {row['pool']}: {row['slots_max']}{kind}.")
+    return "\n".join(lines)
+
+
+def changes(result: JsonObject) -> str:
+    """Who changed what."""
+    lines = [f"{row['at']}: {row['actor']}, {row['action']}, {row['object']}." for row in rows(result, "changes")]
+    return "\n".join(lines) if lines else "The audit log has nothing of the kind."
+
+
 WORDS: dict[str, Callable[[JsonObject], str]] = {
     "accelerators.show": hardware,
     "leases.list": leases,
     "jobs.list": jobs,
+    "scheduling.why": why,
+    "scheduling.foresee": foreseen,
     "registry.best": best,
     "registry.list": versions,
     "deployments.list": endpoints,
     "catalog.search": found_entries,
     "metering.cost": cost,
     "tenants.show": team,
+    "tenants.projects": projects,
+    "tenants.quotas": quotas,
+    "tenants.changes": changes,
     "telemetry.show": reports.telemetry,
     "reliability.diagnose": reports.diagnosis,
     "plans.audit": reports.audit,
@@ -108,6 +152,10 @@ WORDS: dict[str, Callable[[JsonObject], str]] = {
     "validation.check": nodes_in_words.software,
     "validation.report": nodes_in_words.fitness,
     "isolation.audit": nodes_in_words.walls,
+    "twin.what_if": twin_in_words.what_if,
+    "features.list": features_in_words.views,
+    "features.monitors": features_in_words.monitors,
+    "features.check": features_in_words.drift,
 }
 
 

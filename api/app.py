@@ -12,38 +12,50 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route
 
 from api import errors
+from api.audited import Audited
 from api.deps import House
-from api.doors import SecurityHeaders, SizeLimit
+from api.doors import SecondWall, SecurityHeaders, SizeLimit
 from api.mcp.face import McpFace
 from api.routers import (
     accelerators,
     agui,
+    audit,
     chat,
     clusters,
+    drift,
     endpoints,
     factory,
+    features,
     invoices,
     isolation,
     keys,
     lessons,
     limits,
+    members,
     nodes,
+    organisations,
     plans,
     policy,
     pools,
     prices,
+    quotas,
+    rollouts,
     runs,
+    scheduling,
+    sign_in,
     system,
     tenants,
     tool_servers,
     tools,
     transcripts,
+    twin,
     validation,
     vms,
 )
 from api.sessions import Sessions
 from factory_infra.factory import connect
 from factory_infra.logs import configure
+from factory_infra.notices import Notices
 from factory_infra.paas.tenants.bootstrap import session_secret
 from factory_infra.settings import Settings
 from workflows.temporal import connect_temporal
@@ -52,10 +64,20 @@ ROUTERS = (
     *(chat, plans, policy, runs, tenants, keys, limits, invoices, prices, transcripts),
     *(pools, factory, accelerators, endpoints, tools, tool_servers, system, lessons, agui),
     isolation,
+    scheduling,
+    twin,
     validation,
     nodes,
     vms,
     clusters,
+    rollouts,
+    organisations,
+    members,
+    quotas,
+    audit,
+    sign_in,
+    features,
+    drift,
 )
 CONSOLE = Path(__file__).parent.parent / "console"
 LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
@@ -69,8 +91,12 @@ def build_app(settings: Settings) -> FastAPI:
         built = connect(settings)
         temporal = await connect_temporal(settings)
         app.state.house = House(factory=built, temporal=temporal, sessions=Sessions(session_secret(settings)))
+        notices = Notices(built.database.engine.url.render_as_string(hide_password=False))
+        built.directory.remember(notices)
+        await notices.start()
         async with app.state.mcp.manager.run():
             yield
+        await notices.close()
         await built.close()
 
     app = FastAPI(title="Lineshaft", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -81,6 +107,8 @@ def build_app(settings: Settings) -> FastAPI:
     app.add_api_route("/", lambda: RedirectResponse("/console/"), include_in_schema=False)
     app.state.mcp = McpFace(app, settings)
     app.router.routes.append(Route("/mcp", endpoint=app.state.mcp, include_in_schema=False))
+    app.add_middleware(Audited)
+    app.add_middleware(SecondWall)
     app.add_middleware(SizeLimit, bytes_max=settings.api_body_bytes_max)
     app.add_middleware(SecurityHeaders)
     if settings.api_host in {"127.0.0.1", "::1"}:

@@ -50,7 +50,7 @@ class ApiClient:
     def _send(self, method: str, path: str, body: JsonObject | None, query: JsonObject | None) -> httpx.Response:
         parameters = {name: str(value) for name, value in (query or {}).items() if value is not None}
         try:
-            response = self._http.request(method, path, json=body, params=parameters)
+            response = self._http.request(method, path, json=body, params=parameters or None)
         except httpx.TransportError as error:
             raise Unavailable(f"The API at {self.url} does not answer.", remedy="Start it with 'lineshaft up'.") from error
         if response.is_success:

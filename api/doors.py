@@ -1,4 +1,4 @@
-"""What every request passes first: its size, the host that it names, and the headers that bound what a page may do."""
+"""What every request passes first: its size, the host that it names, what it may see, and the headers that bound a page."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -6,6 +6,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import problem
 from factory_infra.errors import TooLarge
+from factory_infra.records.audit import PLATFORM_ACTOR, who_acts
+from factory_infra.second_wall import NOBODY, seen_by
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'none'; "
@@ -54,6 +56,25 @@ class SizeLimit:
 
     def _refusal(self) -> JSONResponse:
         return problem(413, TooLarge.code, f"The body is larger than {self._bytes_max} bytes.", "Send less.")
+
+
+class SecondWall:
+    """Lets a request see no team's rows until it is known who asks: a route that forgets to ask finds nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on. What the application does outside of requests, such as connecting, sees everything."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        acts = who_acts.set((PLATFORM_ACTOR, "api"))
+        try:
+            with seen_by(NOBODY):
+                await self._app(scope, receive, send)
+        finally:
+            who_acts.reset(acts)
 
 
 class SecurityHeaders:

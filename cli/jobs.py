@@ -1,4 +1,4 @@
-"""`lineshaft jobs`: submit, list, show, watch, logs, tasks, cancel, retry."""
+"""`lineshaft jobs`: submit, list, show, watch, why, foresee, logs, tasks, cancel, retry."""
 
 import time
 from pathlib import Path
@@ -12,6 +12,7 @@ from cli.access import client_of
 from cli.context import out
 from cli.listing import JsonObject, show, show_one
 from cli.proposing import carried_out, propose, result_of, step
+from cli.waiting import foreseen, seconds_of, show_foreseen, show_why
 from factory_infra.errors import InvalidInput
 
 app = typer.Typer(help="Jobs: what runs and what ran.", no_args_is_help=True)
@@ -45,6 +46,8 @@ def submit(  # noqa: PLR0913  (options of a command)
     memory_gib: Annotated[float, typer.Option("--memory-gib", min=0.01)] = 4.0,
     image: Annotated[str, typer.Option(help="The container image, where the pool runs containers.")] = "",
     queue: Annotated[str, typer.Option(help="A queue of the pool's engine.")] = "",
+    wait: Annotated[str, typer.Option("--wait", help="Wait so long for slots that are not free: 10m, 2h, 1d.")] = "",
+    priority: Annotated[int, typer.Option(min=-100, max=100, help="Higher comes first, among those that wait.")] = 0,
     tenant: Team = None,
     yes: Yes = False,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for its end.")] = False,
@@ -75,25 +78,21 @@ def submit(  # noqa: PLR0913  (options of a command)
         "accelerator": accelerator,
         "seconds": min(term, 604_800),
         "purpose": f"job {title}"[:200],
+        "wait_seconds": seconds_of(wait) or None,
+        "priority": priority or None,
+        "expected_seconds": min(seconds, 604_800) if wait else None,
     }
-    steps = (
-        [job]
-        if lease
-        else [
-            step("lease", "leases.acquire", f"lease {slots} slots", asked),
-            job,
-            step(
-                "release",
-                "leases.release",
-                "give the slots back",
-                {"lease_id": result_of("lease", "lease_id")},
-                after=("job",),
-                always=True,
-            ),
-        ]
-    )
+    steps = [job] if lease else leased(job, slots, asked)
     with client_of(context) as client:
         carried_out(client, propose(client, tenant, f"Run {title}", steps), yes=yes, wait=not detach, as_json=as_json)
+
+
+def leased(job: JsonObject, slots: int, asked: JsonObject) -> list[JsonObject]:
+    """A job with a lease of its own around it: acquired before, released whatever comes."""
+    release = step(
+        "release", "leases.release", "give the slots back", {"lease_id": result_of("lease", "lease_id")}, after=("job",), always=True
+    )
+    return [step("lease", "leases.acquire", f"lease {slots} slots", asked), job, release]
 
 
 def inputs_of(files: list[Path]) -> dict[str, JsonValue]:
@@ -164,6 +163,30 @@ def watch(context: typer.Context, job_id: JobId) -> None:
             if row["state"] in FINAL:
                 raise typer.Exit(0 if row["state"] == "succeeded" else 1)
             time.sleep(FOLLOW_SECONDS)
+
+
+@app.command()
+def why(context: typer.Context, job_id: JobId, as_json: Json = False) -> None:
+    """Tell why a job does not run yet, when it should, and what would let it begin sooner."""
+    with client_of(context) as client:
+        show_why(client.get_object(f"/v1/jobs/{job_id}/why"), as_json=as_json)
+
+
+@app.command()
+def foresee(  # noqa: PLR0913  (options of a command)
+    context: typer.Context,
+    slots: Annotated[int, typer.Option(min=1, help="How many slots it would lease.")] = 1,
+    pool: Annotated[str, typer.Option(help="Where; the first pool if left out.")] = "",
+    accelerator: Annotated[str, typer.Option("--gpu", "--accelerator", help="The type, such as H100.")] = "",
+    seconds: Annotated[int, typer.Option(min=60, help="Its wall time.")] = 3600,
+    priority: Annotated[int, typer.Option(min=-100, max=100)] = 0,
+    tenant: Team = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what would become of a job if it were submitted now: will it run, when, for how much. Nothing is done."""
+    wanted: JsonObject = {"slots": slots, "pool": pool, "accelerator": accelerator, "seconds": seconds}
+    with client_of(context) as client:
+        show_foreseen(foreseen(client, {**wanted, "priority": priority, "tenant": tenant}), as_json=as_json)
 
 
 @app.command()

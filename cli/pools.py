@@ -16,6 +16,7 @@ from factory_infra.errors import InvalidInput, LineshaftError
 from factory_infra.foundation.accelerators.registry import build
 from factory_infra.foundation.pools.book import PoolBook, told
 from factory_infra.foundation.pools.spec import POOL_SPEC, PoolSpec, ProviderName
+from factory_infra.iaas.scheduling.rules import SchedulingRules, policy_of
 from factory_infra.settings import Settings
 
 app = typer.Typer(help="Pools: this host, Slurm partitions, Kubernetes clusters, AWS accounts.", no_args_is_help=True)
@@ -51,7 +52,7 @@ def row_of(spec: PoolSpec, default: str) -> JsonObject:
 def add(  # noqa: PLR0913  (options of a command)
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="What plans and commands will call it.")],
-    provider: Annotated[ProviderName, typer.Option(help="local, slurm, kubernetes or aws.")],
+    provider: Annotated[ProviderName, typer.Option(help="local, slurm, kubernetes, aws or twin (simulated).")],
     option: Annotated[
         list[str] | None, typer.Option("--set", help="FIELD=VALUE, several times: partition=gpu, work_dir=/shared, region=eu-west-1, …")
     ] = None,
@@ -60,6 +61,7 @@ def add(  # noqa: PLR0913  (options of a command)
 ) -> None:
     """Add a pool, after asking it what it has. Its fields: docs/pools.md. No secret is given here, only where one lies."""
     spec = spec_of({"name": name, "provider": provider, "title": title, **options(option or [])})
+    policy_of(spec)
     book = book_of(context)
     if not without_check:
         found = asyncio.run(checked(spec, settings_of(context)))
@@ -109,8 +111,9 @@ def check(
     name: Annotated[str | None, typer.Argument(help="Only this one.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask each pool what it has, with the credentials of this account; exit code 1 where one does not answer."""
+    """Ask each pool what it has, with the credentials of this account; exit code 1 where one does not answer, or is wrong."""
     book, settings = book_of(context), settings_of(context)
+    SchedulingRules(book, settings.quotas_file).quotas()
     specs = book.all() if name is None else (book.named(name),)
 
     async def every() -> list[JsonObject]:
@@ -129,6 +132,7 @@ async def checked(spec: PoolSpec, settings: Settings) -> JsonObject:
     began = time.monotonic()
     row: JsonObject = {"name": spec.name, "provider": spec.provider, "state": "ok", "slots": 0, "accelerators": "", "told": ""}
     try:
+        policy_of(spec)
         pool = await asyncio.wait_for(build(spec, settings).pool(), CHECK_SECONDS_MAX)
     except LineshaftError as error:
         return {**row, "state": error.error_code, "told": str(error), "milliseconds": round((time.monotonic() - began) * 1000)}

@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
-from sqlalchemy import DateTime, text
+from sqlalchemy import Connection, DateTime, event, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
+
+from factory_infra.errors import InvalidInput
+from factory_infra.second_wall import EVERYTHING, NOBODY, TEAM_ROLE, TEAM_SETTING, view
 
 
 class Base(DeclarativeBase):
@@ -30,6 +33,9 @@ def driver_url(url: str) -> str:
     return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} else url
 
 
+# Both last until the transaction ends. The statement is one, so that a team's transaction costs one round trip more.
+_NARROW = text(f"SELECT set_config('{TEAM_SETTING}', :team, true), set_config('role', '{TEAM_ROLE}', true)")
+_WIDEN = text("SELECT set_config('role', 'none', true)")
 ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
@@ -37,6 +43,35 @@ def storable_json(value: JsonValue) -> str:
     """Serialise for a JSON column. PostgreSQL stores every character but NUL, which words from outside may hold: it is replaced."""
     dumped = json.dumps(value)
     return ESCAPED_NUL.sub(r"\1\\ufffd", dumped) if "\\u0000" in dumped else dumped
+
+
+class _Narrowed(Session):
+    """A session whose connection is narrowed to its view as soon as it has begun."""
+
+
+@event.listens_for(_Narrowed, "after_begin")
+def _narrow(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    """Before the first statement and after the choice of an isolation level, which must come before any."""
+    whose = session.info.get("view", NOBODY)
+    if whose == EVERYTHING:
+        return
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        raise InvalidInput("Only a transaction can be narrowed to a team.", remedy="Ask within one, or for everything.")
+    connection.execute(_NARROW, {"team": whose})
+
+
+@asynccontextmanager
+async def widened(session: AsyncSession) -> AsyncIterator[None]:
+    """See everything within a transaction that is narrowed to a team; what waits to be written is written, narrowed, before."""
+    whose = session.info.get("view", NOBODY)
+    if whose == EVERYTHING:
+        yield
+        return
+    await session.flush()
+    await session.execute(_WIDEN)
+    yield
+    await session.flush()
+    await session.execute(_NARROW, {"team": whose})
 
 
 class Database:
@@ -53,25 +88,35 @@ class Database:
             json_serializer=storable_json,
         )
         self._plain = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, sync_session_class=_Narrowed)
 
     @asynccontextmanager
-    async def transaction(self, lock: str | None = None) -> AsyncIterator[AsyncSession]:
-        """One transaction: committed on leaving, rolled back on an error.
+    async def transaction(self, lock: str | None = None, *, whole: bool = False) -> AsyncIterator[AsyncSession]:
+        """One transaction: committed on leaving, rolled back on an error. A team's sees that team's rows only: see `second_wall`.
 
         Args:
             lock: a name; transactions with the same name run one after another, across all processes.
+            whole: see every team's rows, whoever asks: for what counts over all of them. What the caller is told, the code then bounds.
         """
         async with self._sessions.begin() as session:
+            session.info["view"] = EVERYTHING if whole else view()
             if lock is not None:
                 await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": lock})
             yield session
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for single statements that only read: without a transaction around each, which spares round trips."""
-        async with self._plain.connect() as connection:
-            yield connection
+    async def reading(self, *, whole: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A connection for single statements that only read: without a transaction around each, which spares round trips.
+
+        A team's, unless it is `whole`, is a transaction all the same: what narrows its view lasts as long as one.
+        """
+        if whole or view() == EVERYTHING:
+            async with self._plain.connect() as connection:
+                yield connection
+        else:
+            async with self.engine.begin() as connection:
+                await connection.execute(_NARROW, {"team": view()})
+                yield connection
 
     async def ping(self) -> None:
         """Raise unless the server answers."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from factory_infra.database import Database
-from factory_infra.errors import Unavailable
+from factory_infra.errors import InvalidInput, Unavailable
 from factory_infra.foundation.accelerators.interface import AcceleratorPools
 from factory_infra.foundation.accelerators.pools import PooledAccelerators
 from factory_infra.foundation.clusters.registry import ClusterPools
@@ -17,13 +17,30 @@ from factory_infra.iaas.isolation.providers.local import wall_orders
 from factory_infra.iaas.jobs.providers.local import LocalJobs
 from factory_infra.iaas.jobs.registry import build as build_jobs
 from factory_infra.iaas.jobs.service import PooledJobs
+from factory_infra.iaas.leases.pool_quotas import PoolQuotas
 from factory_infra.iaas.leases.service import Leases
+from factory_infra.iaas.scheduling.rules import SchedulingRules
+from factory_infra.iaas.scheduling.service import Scheduling
+from factory_infra.iaas.twin.service import WhatIfs
 from factory_infra.paas.catalog.service import Catalog
 from factory_infra.paas.deployments.providers.local import LocalDeployments
+from factory_infra.paas.deployments.registry import ServingPools
+from factory_infra.paas.deployments.request_log import RequestLog
+from factory_infra.paas.deployments.rollouts import Rollouts
+from factory_infra.paas.deployments.scaling import Scaler
+from factory_infra.paas.features.drift import Drift
+from factory_infra.paas.features.registry import FeatureStores
+from factory_infra.paas.features.service import Features
+from factory_infra.paas.features.training_sets import TrainingSets
 from factory_infra.paas.registry.providers.mlflow import MlflowRegistry
 from factory_infra.paas.tenants.bootstrap import key_pepper
+from factory_infra.paas.tenants.directory import Directory
+from factory_infra.paas.tenants.members import Members
+from factory_infra.paas.tenants.organisations import Organisations
 from factory_infra.paas.tenants.service import Tenants
+from factory_infra.paas.tenants.sign_in import SignIn
 from factory_infra.records.approvals import Approvals
+from factory_infra.records.audit import AuditLog
 from factory_infra.records.journal import Journal
 from factory_infra.records.lessons import Lessons
 from factory_infra.records.runs import Runs
@@ -32,7 +49,7 @@ from factory_infra.records.switch import Switch
 from factory_infra.saas.metering.invoices import Invoices
 from factory_infra.saas.metering.limits import LimitBook
 from factory_infra.saas.metering.prices import PriceBook
-from factory_infra.saas.metering.service import Metering
+from factory_infra.saas.metering.service import Metering, slot_subject
 from factory_infra.saas.models.interface import ChatModel
 from factory_infra.saas.models.registry import chat_model
 from factory_infra.saas.models.transcripts.seal import seal_of
@@ -67,8 +84,21 @@ class Factory:
     leases: Leases
     jobs: PooledJobs
     tenants: Tenants
+    organisations: Organisations
+    members: Members
+    directory: Directory
+    sign_in: SignIn
+    pool_quotas: PoolQuotas
+    audit: AuditLog
     registry: MlflowRegistry
     deployments: LocalDeployments
+    rollouts: Rollouts
+    scaler: Scaler
+    request_log: RequestLog
+    features: Features
+    training_sets: TrainingSets
+    drift: Drift
+    feature_stores: FeatureStores
     catalog: Catalog
     catalog_index: CatalogIndex
     metering: Metering
@@ -79,10 +109,23 @@ class Factory:
     transcripts: Transcripts
     chat_model: ChatModel | None
 
+    @property
+    def what_ifs(self) -> WhatIfs:
+        """Who simulates the installation from now on."""
+        return WhatIfs(self.scheduling, self.leases)
+
+    @property
+    def scheduling(self) -> Scheduling:
+        """Who explains what waits."""
+        return Scheduling(self.database, self.leases, self.jobs)
+
     async def close(self) -> None:
         """Give connections back."""
+        await self.sign_in.close()
         await self.registry.close()
         await self.deployments.close()
+        await self.request_log.close()
+        await self.feature_stores.close()
         await self.database.close()
 
 
@@ -93,6 +136,14 @@ def address(value: str | None, part: str) -> str:
     return value
 
 
+def hourly_price(prices: PriceBook, kind: str, accelerator: str, price_class: str) -> float:
+    """What a slot costs an hour now; nothing for one that the book does not know: it cannot be leased either."""
+    try:
+        return float(prices.now.hour(slot_subject(kind, accelerator, price_class)))
+    except InvalidInput:
+        return 0.0
+
+
 def connect(settings: Settings) -> Factory:
     """Build the providers of one process from its settings. Only a composition root calls this."""
     url = address(settings.database_url.get_secret_value() if settings.database_url else None, "PostgreSQL (LINESHAFT_DATABASE_URL)")
@@ -101,15 +152,24 @@ def connect(settings: Settings) -> Factory:
     accelerators, clusters = PooledAccelerators(pools, settings), ClusterPools(pools, settings)
     nodes = Nodes(database)
     validation = Validation(database, settings.home, [BurnInNews(nodes)])
-    leases = Leases(database, accelerators, clusters, fitness=[nodes, validation])
+    prices = PriceBook.load(settings.price_book)
+    rules = SchedulingRules(pools, settings.quotas_file, lambda *slot: hourly_price(prices, *slot))
+    leases = Leases(database, accelerators, clusters, [nodes, validation], rules)
     local_jobs = LocalJobs(settings.jobs_dir, wall_orders(pools, settings))
     registry = MlflowRegistry(address(settings.mlflow_url, "MLflow (LINESHAFT_MLFLOW_URL)"), database, settings.weights_dir)
+    api_url = settings.api_url or f"http://{settings.api_host}:{settings.api_port}"
+    deployments = LocalDeployments(database, registry, local_jobs, settings.home / "endpoints", api_url)
+    deployments.elsewhere = ServingPools(pools, settings, registry, deployments.serving("")).of
+    request_log = RequestLog(database, seal_of(settings))
+    deployments.traffic.keep = request_log.keep
+    stores = FeatureStores(database, pools, settings)
+    features = Features(database, settings.features, stores.of)
+    training_sets = TrainingSets(database, features, settings.home / "features" / ".sets")
     catalog = Catalog(database)
     server_key = settings.model_server_key.get_secret_value() if settings.model_server_key else ""
     embeddings = HttpEmbeddings(address(settings.model_server_url, "the model server (LINESHAFT_MODEL_SERVER_URL)"), server_key)
     vectors = ChromaVectors(address(settings.chroma_url, "Chroma (LINESHAFT_CHROMA_URL)"), embeddings)
-    api_url = settings.api_url or f"http://{settings.api_host}:{settings.api_port}"
-    prices = PriceBook.load(settings.price_book)
+    members, directory = Members(database), Directory(database)
     return Factory(
         settings=settings,
         database=database,
@@ -128,8 +188,21 @@ def connect(settings: Settings) -> Factory:
         leases=leases,
         jobs=PooledJobs(database, pools, local_jobs, lambda spec: build_jobs(spec, settings)),
         tenants=Tenants(database, leases, key_pepper(settings)),
+        organisations=Organisations(database),
+        members=members,
+        directory=directory,
+        sign_in=SignIn(settings, members, directory),
+        pool_quotas=PoolQuotas(database),
+        audit=AuditLog(database),
         registry=registry,
-        deployments=LocalDeployments(database, registry, local_jobs, settings.home / "endpoints", api_url),
+        deployments=deployments,
+        rollouts=Rollouts(database, deployments),
+        scaler=Scaler(database, deployments),
+        request_log=request_log,
+        features=features,
+        training_sets=training_sets,
+        drift=Drift(database, features, training_sets, request_log),
+        feature_stores=stores,
         catalog=catalog,
         catalog_index=CatalogIndex(catalog, vectors),
         metering=Metering(database, prices, leases),

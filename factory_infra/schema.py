@@ -6,11 +6,16 @@ from factory_infra.foundation.reliability import tables as reliability
 from factory_infra.foundation.validation import tables as validation
 from factory_infra.iaas.isolation import tables as isolation
 from factory_infra.iaas.jobs import tables as jobs
+from factory_infra.iaas.leases import pool_quotas
 from factory_infra.iaas.leases import tables as leases
 from factory_infra.paas.catalog import tables as catalog
 from factory_infra.paas.deployments import tables as deployments
+from factory_infra.paas.deployments import traffic_tables as traffic
+from factory_infra.paas.features import tables as features
 from factory_infra.paas.registry import tables as registry
+from factory_infra.paas.tenants import structure_tables as structure
 from factory_infra.paas.tenants import tables as tenants
+from factory_infra.records import audit_tables as audit
 from factory_infra.records import control_tables as control
 from factory_infra.records import lesson_tables as lessons
 from factory_infra.records import tables as records
@@ -23,6 +28,7 @@ NOUNS = (
     clusters,
     control,
     deployments,
+    features,
     jobs,
     leases,
     lessons,
@@ -32,9 +38,13 @@ NOUNS = (
     reliability,
     tenants,
     tool_servers,
+    traffic,
     transcripts,
     validation,
     isolation,
+    pool_quotas,
+    structure,
+    audit,
 )
 """Modules that declare tables; importing them is what registers them."""
 

@@ -38,6 +38,14 @@ class Settings(BaseSettings):
     api_body_bytes_max: int = 1_000_000
     message_characters_max: int = 8_000
 
+    oidc_issuer: str | None = Field(default=None, description="https://…: the provider of identities that people sign in at.")
+    oidc_client_id: str = "lineshaft"
+    oidc_client_secret: SecretStr | None = Field(default=None, description="None for a public client, which PKCE protects alone.")
+    oidc_scopes: str = "openid profile email"
+    oidc_groups_claim: str = Field(default="groups", description="The claim of the ID token that names a person's groups.")
+    oidc_name_claim: str = "name"
+    oidc_groups: Path | None = Field(default=None, description="A file of groups and roles in place of groups.yaml in the home.")
+
     gateway_host: str = "127.0.0.1"
     gateway_port: int = 8405
     gateway_url: str | None = Field(default=None, description="Where the gateway is found; set by the stack.")
@@ -66,7 +74,10 @@ class Settings(BaseSettings):
     price_book: Path | None = Field(default=None, description="A price book in place of the one that ships.")
     policy: Path | None = Field(default=None, description="A policy in place of policy.yaml in the home, or of the one that ships.")
     pools: Path | None = Field(default=None, description="A file of pools in place of pools.yaml in the home.")
+    quotas: Path | None = Field(default=None, description="A file of quotas in place of quotas.yaml in the home.")
     gateway: Path | None = Field(default=None, description="A gateway file in place of gateway.yaml in the home.")
+    features: str = Field(default="feast_local", description="Where new feature views are kept: feast_local, or sagemaker:POOL.")
+    features_url: str | None = Field(default=None, description="A folder or s3://BUCKET/PREFIX for features' history in place of the home.")
 
     worker_max_cached_workflows: int = 500
     idempotency_keys: bool = Field(
@@ -83,6 +94,11 @@ class Settings(BaseSettings):
     def pools_file(self) -> Path:
         """The file that names the pools; it need not exist."""
         return self.pools or self.home / "pools.yaml"
+
+    @property
+    def quotas_file(self) -> Path:
+        """The file of the tree of quotas; it need not exist."""
+        return self.quotas or self.home / "quotas.yaml"
 
     @property
     def run_dir(self) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tools.plan import Verdict
 
-ROLES = ("viewer", "user", "approver", "admin")
+ROLES = ("viewer", "user", "operator", "approver", "admin")
 """From the least to the most; the tenants' roles in their order."""
 
 

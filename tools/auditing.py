@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from factory_infra.iaas.jobs.models import Job
-from factory_infra.iaas.leases.models import Lease, LeaseState
+from factory_infra.iaas.leases.models import Lease
 from factory_infra.records.approvals import Approval
 from factory_infra.records.journal import Effect
 from factory_infra.records.models import Event, PlanRecord
@@ -178,13 +178,13 @@ def standing(books: Books) -> list[Lease]:
     """Leases that stay with the team after the plan, as the plan said: those that it acquires and never releases."""
     releases = any(step.tool == RELEASING for step in books.plan.steps)
     kept = books.record.state == PlanState.DONE and not releases
-    return [lease for lease in books.leases if kept and lease.state is LeaseState.ACTIVE]
+    return [lease for lease in books.leases if kept and lease.state.open]
 
 
 def check_leases(books: Books) -> Finding:
     """Every lease of the plan has ended, but for those that the plan was to leave to the team."""
     left = {lease.id for lease in standing(books)}
-    problems = [f"{lease.id} is {lease.state}" for lease in books.leases if lease.state is LeaseState.ACTIVE and lease.id not in left]
+    problems = [f"{lease.id} is {lease.state}" for lease in books.leases if lease.state.open and lease.id not in left]
     if problems and not books.ended:
         return Finding(check="leases", verdict="open", words="Leases are still held.", evidence=problems[:EVIDENCE_MAX])
     fine = f"{len(books.leases)} leases, {len(left)} of them left to the team as planned."

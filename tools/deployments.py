@@ -1,17 +1,42 @@
-"""Tools over endpoints: gate, deploy, smoke test, roll back, retire."""
+"""Tools over endpoints: gate, deploy, smoke test, roll out, scale, roll back, retire."""
 
+import asyncio
+import time
 from typing import Literal
 
 from pydantic import Field
 
-from factory_infra.errors import LineshaftError, NotFound, PostconditionFailed
-from factory_infra.paas.catalog.models import CatalogEntry
+from factory_infra.errors import LineshaftError, NotFound, PostconditionFailed, Unavailable
 from factory_infra.paas.deployments.gate import gate as decide
 from factory_infra.paas.deployments.models import Endpoint, SmokeReport
+from factory_infra.paas.deployments.rollout_models import NewRollout, RolloutReport
+from factory_infra.paas.deployments.scaling import EndpointHealth, Scaling
 from tools.plan import DryRun, Effect
 from tools.spec import Arguments, Raw, Result, Tool, ToolContext, refused, text_argument
+from tools.traffic import (
+    RolloutArguments,
+    RolloutEnd,
+    RolloutIdArguments,
+    RolloutLine,
+    RolloutList,
+    RolloutsArguments,
+    ScaleArguments,
+    WatchArguments,
+    dry_run_abort,
+    dry_run_rollout,
+    dry_run_scale,
+    entry,
+    entry_id,
+    rollout_end,
+    rollout_line,
+    undo_rollout,
+    verify_abort,
+    verify_rollout,
+    verify_scale,
+)
 
 SMOKE_ACCURACY_MIN = 0.5
+WATCH_SECONDS = 0.5
 
 
 class GateArguments(Arguments):
@@ -47,6 +72,7 @@ class DeployArguments(Arguments):
     endpoint: str
     model_name: str
     version: int
+    pool: str = Field(default="", max_length=40, description="Where its servers run; this host if left out.")
 
 
 class EndpointLine(Result):
@@ -72,30 +98,15 @@ def line(endpoint: Endpoint) -> EndpointLine:
     )
 
 
-def entry_id(tenant: str, name: str) -> str:
-    """The id under which the catalog lists an endpoint."""
-    return f"endpoint/{tenant}/{name}"
-
-
 async def list_in_catalog(context: ToolContext, endpoint: Endpoint) -> None:
     """Write what the endpoint serves now into the catalog."""
-    await context.factory.catalog.put(
-        CatalogEntry(
-            id=entry_id(context.tenant, endpoint.name),
-            kind="endpoint",
-            tenant=context.tenant,
-            name=endpoint.name,
-            url=endpoint.url,
-            description=f"Endpoint {endpoint.name} answers with {endpoint.model_name} version {endpoint.version}.",
-            facts={"model_name": endpoint.model_name, "version": endpoint.version},
-        )
-    )
+    await context.factory.catalog.put(entry(context.tenant, endpoint))
 
 
 async def deploy(context: ToolContext, arguments: DeployArguments) -> EndpointLine:
     """Put a model version live under a stable, authenticated name; what was live answers until the new one is healthy."""
     endpoint = await context.factory.deployments.deploy(
-        context.tenant, arguments.endpoint, arguments.model_name, arguments.version, context.key
+        context.tenant, arguments.endpoint, arguments.model_name, arguments.version, context.key, arguments.pool
     )
     await list_in_catalog(context, endpoint)
     return line(endpoint)
@@ -229,6 +240,61 @@ async def list_endpoints(context: ToolContext, arguments: ListArguments) -> Endp
     return EndpointList(endpoints=[line(each) for each in await context.factory.deployments.list(context.tenant)])
 
 
+async def rollout(context: ToolContext, arguments: RolloutArguments) -> RolloutLine:
+    """Begin to bring a version in step by step; it goes back by itself where it fails its gates. Ends at once: watch_rollout waits."""
+    wanted = NewRollout(
+        tenant=context.tenant,
+        endpoint=arguments.endpoint,
+        model_name=arguments.model_name,
+        version=arguments.version,
+        plan=arguments.plan(),
+        key=context.key,
+        asked_by=context.actor,
+        thread_id=context.thread_id,
+    )
+    return rollout_line(await context.factory.rollouts.start(wanted))
+
+
+async def watch_rollout(context: ToolContext, arguments: WatchArguments) -> RolloutEnd:
+    """Wait until a roll-out has ended; it passes where the version held to the end."""
+    deadline = time.monotonic() + arguments.seconds_max
+    while True:
+        found = await context.factory.rollouts.get(arguments.rollout_id, context.tenant)
+        if found.state.ended:
+            return rollout_end(found)
+        if time.monotonic() > deadline:
+            raise Unavailable(f"Roll-out {found.id} still is {found.state}: {found.reason}", remedy="Ask again.", code="rollout_running")
+        await asyncio.sleep(WATCH_SECONDS)
+
+
+async def rollouts(context: ToolContext, arguments: RolloutsArguments) -> RolloutList:
+    """List the team's roll-outs, newest first, with the step, the share of the requests and the reason of each."""
+    found = await context.factory.rollouts.list(
+        context.tenant, arguments.endpoint or None, open_only=arguments.open_only, limit=arguments.limit, offset=arguments.offset
+    )
+    return RolloutList(rollouts=[rollout_line(each) for each in found])
+
+
+async def show_rollout(context: ToolContext, arguments: RolloutIdArguments) -> RolloutReport:
+    """Show a roll-out with its moves and what was counted of both versions in its present step."""
+    return await context.factory.rollouts.report(arguments.rollout_id, context.tenant)
+
+
+async def abort_rollout(context: ToolContext, arguments: RolloutIdArguments) -> RolloutLine:
+    """End a roll-out: all requests go to the version that was live before it."""
+    return rollout_line(await context.factory.rollouts.abort(arguments.rollout_id, context.tenant, f"Ended by {context.actor}."))
+
+
+async def scale(context: ToolContext, arguments: ScaleArguments) -> Scaling:
+    """Have an endpoint's servers grow with its load up to a number, and sleep when nobody asks; the next question wakes it."""
+    return await context.factory.scaler.set(context.tenant, arguments.endpoint, arguments.wanted(), context.key, context.actor)
+
+
+async def health(context: ToolContext, arguments: EndpointArguments) -> EndpointHealth:
+    """Ask each server of an endpoint whether it is up, and tell what the last minute's requests were like."""
+    return await context.factory.scaler.health(context.tenant, arguments.endpoint)
+
+
 TOOLS = (
     Tool("deployments.gate", Effect.READ, GateArguments, GateOutcome, gate, postcondition="the metric is above the threshold"),
     Tool(
@@ -278,4 +344,52 @@ TOOLS = (
         postcondition="no live endpoint has the name",
     ),
     Tool("deployments.list", Effect.READ, ListArguments, EndpointList, list_endpoints),
+    Tool(
+        "deployments.rollout",
+        Effect.WRITE,
+        RolloutArguments,
+        RolloutLine,
+        rollout,
+        dry_run_rollout,
+        None,
+        verify_rollout,
+        undo_rollout,
+        undo_words="end the roll-out, and put the previous version back where the new one is live already",
+        postcondition="the roll-out has begun; the live version answers until the new one has held",
+    ),
+    Tool(
+        "deployments.watch_rollout",
+        Effect.READ,
+        WatchArguments,
+        RolloutEnd,
+        watch_rollout,
+        postcondition="the version held at every step",
+    ),
+    Tool("deployments.rollouts", Effect.READ, RolloutsArguments, RolloutList, rollouts),
+    Tool("deployments.show_rollout", Effect.READ, RolloutIdArguments, RolloutReport, show_rollout),
+    Tool(
+        "deployments.abort_rollout",
+        Effect.WRITE,
+        RolloutIdArguments,
+        RolloutLine,
+        abort_rollout,
+        dry_run_abort,
+        None,
+        verify_abort,
+        undo_words="roll the version out again",
+        postcondition="the roll-out has ended and the candidate has no traffic",
+    ),
+    Tool(
+        "deployments.scale",
+        Effect.WRITE,
+        ScaleArguments,
+        Scaling,
+        scale,
+        dry_run_scale,
+        None,
+        verify_scale,
+        undo_words="scale it as it was",
+        postcondition="the endpoint is scaled so",
+    ),
+    Tool("deployments.health", Effect.READ, EndpointArguments, EndpointHealth, health),
 )

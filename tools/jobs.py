@@ -5,12 +5,12 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from factory_infra.errors import InvalidInput, JobFailed, LineshaftError, PostconditionFailed
+from factory_infra.errors import JobFailed, LineshaftError, PostconditionFailed
 from factory_infra.iaas.jobs.models import Job, JobLimits, JobSpec, JobState
-from factory_infra.iaas.leases.models import LeaseState
 from tools.plan import DryRun, Effect, Price
 from tools.spec import Arguments, JobTool, Raw, Result, Tool, ToolContext, refused, text_argument
 from tools.untrusted import cut
+from tools.waiting import ready_lease
 
 LOG_CHARACTERS_MAX = 4000
 JOBS_MAX = 500
@@ -117,7 +117,7 @@ async def verify_cancel(context: ToolContext, arguments: CancelArguments, result
 
 
 class SubmitArguments(Arguments):
-    """What to run, on a lease that the team holds."""
+    """What to run, on a lease that the team holds, or waits for: then it begins when the lease does."""
 
     name: str = Field(min_length=1, max_length=120)
     argv: list[Word] = Field(min_length=1, max_length=256, description="The program and its arguments; no shell reads them.")
@@ -156,9 +156,7 @@ async def submit(context: ToolContext, arguments: SubmitArguments) -> JobEnd:
 
 async def prepare(context: ToolContext, arguments: SubmitArguments) -> JobSpec:
     """Say what to run, on the slots of a lease that is still held."""
-    lease = await context.factory.leases.get(context.tenant, arguments.lease_id)
-    if lease.state is not LeaseState.ACTIVE:
-        raise InvalidInput(f"Lease {lease.id} is {lease.state}.", remedy="Plan again with a new lease.")
+    lease = await ready_lease(context, arguments.lease_id)
     return JobSpec(
         id=job_id(context.key),
         tenant=context.tenant,
@@ -187,14 +185,14 @@ async def collect(context: ToolContext, arguments: SubmitArguments, job: Job) ->
 
 
 async def dry_run_submit(context: ToolContext, raw: Raw) -> DryRun:
-    """A lease that is named must be held; one from an earlier step will be."""
+    """A lease that is named must be held or waited for; one from an earlier step will be."""
     name = text_argument(raw, "lease_id")
     if name is not None:
         try:
             lease = await context.factory.leases.get(context.tenant, name)
         except LineshaftError as error:
             return refused(error)
-        if lease.state is not LeaseState.ACTIVE:
+        if not lease.state.open:
             return DryRun(feasible=False, code="lease_ended", reason=f"Lease {name} is {lease.state}.", remedy="Ask for a new one.")
     return DryRun(reason="starts when the lease is granted")
 

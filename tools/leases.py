@@ -1,19 +1,24 @@
 """Tools over leases: slots for a time, reserved in the ledger before and settled after."""
 
+from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field
 
+from factory_infra.database import utcnow
 from factory_infra.errors import CapacityExceeded, LineshaftError, PostconditionFailed, QuotaExceeded
 from factory_infra.foundation.pools.spec import PriceClass
 from factory_infra.iaas.leases.choice import Quote
-from factory_infra.iaas.leases.models import Lease, LeaseRequest, LeaseState, Usage
-from factory_infra.iaas.leases.service import lease_id, renewal_id
+from factory_infra.iaas.leases.models import PRIORITY_MAX, WAIT_SECONDS_MAX, Lease, LeaseRequest, LeaseState, Usage
+from factory_infra.iaas.leases.rows import lease_id, renewal_id
 from factory_infra.saas.metering.models import Attribution, Charge
+from factory_infra.saas.metering.prices import PriceBook
 from factory_infra.saas.metering.service import slot_subject, subject_of
 from tools.plan import DryRun, Effect, Price
 from tools.spec import Arguments, Raw, Result, Tool, ToolContext, number_argument, refused
+from tools.waiting import in_line, waits_for
 
 TYPICAL_SECONDS = 30
 
@@ -32,6 +37,8 @@ class LeaseLine(Result):
     expires_at: str
     pool: str = ""
     accelerator: str = ""
+    state: str = "active"
+    waits_for: str = ""
 
 
 class LeaseList(Result):
@@ -43,18 +50,20 @@ class LeaseList(Result):
 
 
 async def list_leases(context: ToolContext, arguments: ListArguments) -> LeaseList:
-    """List the leases that the team holds now, with its quota."""
+    """List the leases that the team holds or waits for now, with its quota."""
     held = await context.factory.leases.list(context.tenant)
     usage = await context.factory.leases.usage(context.tenant)
     lines = [
         LeaseLine(
             lease_id=lease.id,
-            slots=len(lease.slots),
+            slots=len(lease.slots) or lease.slots_wanted,
             slot_kind=lease.slot_kind,
             purpose=lease.purpose,
             expires_at=lease.expires_at.isoformat(),
             pool=lease.pool,
             accelerator=lease.accelerator,
+            state=lease.state.value,
+            waits_for=waits_for(lease),
         )
         for lease in held
     ]
@@ -68,9 +77,17 @@ class AcquireArguments(Arguments):
     purpose: str = ""
     seconds: int = Field(default=3600, ge=60, le=604_800)
     pool: str = Field(default="", max_length=40, description="Where; the installation's first pool if empty.")
+    or_pools: list[str] = Field(default=[], max_length=20, description="Others that will do, the preferred first.")
     accelerator: str = Field(default="", max_length=64, description="The type, such as H100; any if empty.")
     price_class: PriceClass | None = Field(default=None, description="Where machines are made for it: on demand, spot, reserved.")
     topology: Literal["any", "node", "rack"] = "any"
+    wait_seconds: int = Field(default=0, ge=0, le=WAIT_SECONDS_MAX, description="Wait so long for what is not free; 0: be refused at once.")
+    queue: str = Field(default="", max_length=200, description="The queue of the quota tree that is charged; the team's own if empty.")
+    priority: int = Field(default=0, ge=-PRIORITY_MAX, le=PRIORITY_MAX, description="Higher comes first, among those that wait.")
+    preemptible: bool = Field(default=False, description="It may be ended early, for one of a higher priority.")
+    slots_min: int = Field(default=0, ge=0, le=100_000, description="Begin with so few if not all are free; 0: all or none.")
+    expected_seconds: int = Field(default=0, ge=0, le=604_800, description="How long it will likely be held, if less than its term.")
+    deadline_seconds: int = Field(default=0, ge=0, le=2_592_000, description="From now: when what runs on it must be done; 0 for none.")
 
 
 def request_of(context: ToolContext, arguments: AcquireArguments) -> LeaseRequest:
@@ -83,14 +100,22 @@ def request_of(context: ToolContext, arguments: AcquireArguments) -> LeaseReques
         plan_id=context.plan_id,
         key=context.key,
         pool=arguments.pool,
+        or_pools=arguments.or_pools,
         accelerator=arguments.accelerator,
         price_class=arguments.price_class,
         topology=arguments.topology,
+        wait_seconds=arguments.wait_seconds,
+        queue=arguments.queue,
+        priority=arguments.priority,
+        preemptible=arguments.preemptible,
+        slots_min=arguments.slots_min,
+        expected_seconds=arguments.expected_seconds,
+        deadline_at=utcnow() + timedelta(seconds=arguments.deadline_seconds) if arguments.deadline_seconds else None,
     )
 
 
 class Granted(Result):
-    """The lease that was granted."""
+    """The lease that was granted, or waits for its slots."""
 
     lease_id: str
     slots: int
@@ -100,13 +125,19 @@ class Granted(Result):
     pool: str = ""
     accelerator: str = ""
     machines: list[str] = []
+    state: str = "active"
+    waits_for: str = Field(default="", description="Why it does not hold its slots yet.")
+    waits_until: str = Field(default="", description="When it gives up.")
 
 
 async def acquire(context: ToolContext, arguments: AcquireArguments) -> Granted:
-    """Lease slots against the team's quota and budget. They are the team's until released or until the term ends."""
+    """Lease slots against the team's quota and budget. They are the team's until released or until the term ends.
+
+    With wait_seconds, what is not free is waited for: jobs may be submitted on the lease meanwhile, and begin when it does.
+    """
     factory, wanted, request = context.factory, lease_id(context.key), request_of(context, arguments)
-    quote = await factory.leases.quote(request)
-    await factory.metering.reserve_lease(wanted, quoted_subject(quote, arguments), quote.slots * arguments.seconds, attributed(context))
+    quote = dearest(await factory.leases.quotes(request), factory.metering.prices)
+    await factory.metering.reserve_lease(wanted, quoted_subject(quote), quote.slots * arguments.seconds, attributed(context))
     try:
         lease = await factory.leases.acquire(request)
     except LineshaftError as error:
@@ -121,22 +152,30 @@ def attributed(context: ToolContext) -> Attribution:
     return Attribution(tenant=context.tenant, plan_id=context.plan_id, thread_id=context.thread_id, agent=context.agent)
 
 
-def quoted_subject(quote: Quote, arguments: AcquireArguments) -> str:
+def dearest(quotes: Sequence[Quote], prices: PriceBook) -> Quote:
+    """Of what a lease may come to be, what costs most: that much is reserved."""
+    return max(quotes, key=lambda quote: prices.now.hour(quoted_subject(quote))) if len(quotes) > 1 else quotes[0]
+
+
+def quoted_subject(quote: Quote) -> str:
     """What a slot of the lease is called in the price book."""
-    return slot_subject(quote.slot_kind, quote.accelerator, arguments.price_class or "on_demand")
+    return slot_subject(quote.slot_kind, quote.accelerator, quote.price_class)
 
 
 def granted(lease: Lease) -> Granted:
     """Shape a lease for a reader."""
     return Granted(
         lease_id=lease.id,
-        slots=len(lease.slots),
+        slots=len(lease.slots) or lease.slots_wanted,
         slot_kind=lease.slot_kind,
         slot_indices=lease.slots,
         expires_at=lease.expires_at.isoformat(),
         pool=lease.pool,
         accelerator=lease.accelerator,
         machines=lease.machines,
+        state=lease.state.value,
+        waits_for=waits_for(lease),
+        waits_until=lease.give_up_at.isoformat() if lease.state is LeaseState.QUEUED and lease.give_up_at else "",
     )
 
 
@@ -148,7 +187,7 @@ def foreseen(raw: Raw) -> AcquireArguments:
 
 
 async def dry_run_acquire(context: ToolContext, raw: Raw) -> DryRun:
-    """Ask the pool and the quota whether the lease could be granted now."""
+    """Ask the pool and the quota whether the lease could be granted now; where others wait, or it would, the scheduler when."""
     try:
         arguments = foreseen(raw)
         usage = await context.factory.leases.usage(context.tenant, arguments.pool)
@@ -156,10 +195,16 @@ async def dry_run_acquire(context: ToolContext, raw: Raw) -> DryRun:
             where = "this machine has" if usage.pool == "local" else f"pool '{usage.pool}' has"
             reason = f"{arguments.slots} slots were asked for and {where} {usage.slots_total} ({usage.slot_kind})."
             return refused(CapacityExceeded(reason, remedy=f"Ask for at most {usage.slots_total}."))
-        quote = await context.factory.leases.quote(request_of(context, arguments))
+        quote, *others = await context.factory.leases.quotes(request_of(context, arguments))
+        alone = room_for(quote, usage)
+        if alone.feasible and not await context.factory.leases.crowded():
+            return alone
+        if not alone.feasible and not arguments.wait_seconds and not arguments.slots_min and not others:
+            return alone
+        told = await context.factory.scheduling.foresee(request_of(context, arguments))
     except LineshaftError as error:
         return refused(error)
-    return room_for(quote, usage)
+    return in_line(arguments.wait_seconds, alone, told)
 
 
 def room_for(quote: Quote, usage: Usage) -> DryRun:
@@ -182,10 +227,11 @@ async def price_acquire(context: ToolContext, raw: Raw) -> Price:
     prices = context.factory.metering.prices
     try:
         arguments = foreseen(raw)
-        quote = await context.factory.leases.quote(request_of(context, arguments))
+        quotes = await context.factory.leases.quotes(request_of(context, arguments))
+        quote = dearest(quotes, prices)
     except LineshaftError as error:
         return Price(currency=prices.currency, basis=error.reason)
-    slots, seconds, subject = quote.slots, arguments.seconds, quoted_subject(quote, arguments)
+    slots, seconds, subject = quote.slots, arguments.seconds, quoted_subject(quote)
     low, high = (
         prices.price(Charge(unit="slot_seconds", subject=subject, quantity=Decimal(slots * each)))
         for each in (min(TYPICAL_SECONDS, seconds), seconds)
@@ -195,9 +241,10 @@ async def price_acquire(context: ToolContext, raw: Raw) -> Price:
 
 
 async def verify_acquire(context: ToolContext, arguments: AcquireArguments, result: Granted) -> None:
-    """The lease is active, of this size, and reserved."""
+    """The lease is active and of this size, or waits as it may; and it is reserved."""
     lease = await context.factory.leases.get(context.tenant, result.lease_id)
-    if lease.state is not LeaseState.ACTIVE or len(lease.slots) < arguments.slots:
+    waits = bool(arguments.wait_seconds) and lease.state in {LeaseState.QUEUED, LeaseState.GRANTING}
+    if not waits and (lease.state is not LeaseState.ACTIVE or len(lease.slots) < (arguments.slots_min or arguments.slots)):
         raise PostconditionFailed(f"Lease {lease.id} is {lease.state} with {len(lease.slots)} slots.")
     if f"lease/{lease.id}" not in await context.factory.metering.open_reservations(f"lease/{lease.id}"):
         raise PostconditionFailed(f"Lease {lease.id} is not reserved in the ledger.")
@@ -250,7 +297,7 @@ async def dry_run_release(context: ToolContext, raw: Raw) -> DryRun:
 async def verify_release(context: ToolContext, arguments: ReleaseArguments, result: Released) -> None:
     """The lease has ended and nothing is reserved for it."""
     lease = await context.factory.leases.get(context.tenant, arguments.lease_id)
-    if lease.state is LeaseState.ACTIVE or await context.factory.metering.open_reservations(f"lease/{lease.id}"):
+    if lease.state.open or await context.factory.metering.open_reservations(f"lease/{lease.id}"):
         raise PostconditionFailed(f"Lease {lease.id} is {lease.state} and its reservation is open.")
 
 
@@ -320,7 +367,7 @@ ACQUIRE = Tool(
     verify_acquire,
     undo_acquire,
     undo_words="release the lease",
-    postcondition="the lease is active with as many slots, and reserved in the ledger",
+    postcondition="the lease is active with as many slots, or waits for them, and is reserved in the ledger",
 )
 RENEW = Tool(
     "leases.renew",

@@ -179,7 +179,7 @@ def symptoms_of(case: Case, log: str, reading: Reading) -> Symptoms:
 async def remedy_of(context: ToolContext, finding: Finding, case: Case) -> Remedy:
     """What to do: a playbook with its slots where one does it, from the factory's own state and the plan's own steps; else words."""
     if finding.cause in {"quota", "capacity"}:
-        held = await context.factory.leases.list(context.tenant)
+        held = [lease for lease in await context.factory.leases.list(context.tenant) if lease.state.held]
         if held:
             lease = held[-1].id
             return Remedy(words=finding.remedy, playbook="release-lease", slots={"lease_id": lease}, say=f"Release the lease {lease}")

@@ -1,16 +1,18 @@
 """Tools over training: the work itself is a job on leased slots."""
 
+import asyncio
 import json
 
-from factory_infra.errors import InvalidInput, JobFailed, PostconditionFailed
+from factory_infra.errors import InvalidInput, JobFailed, LineshaftError, PostconditionFailed
 from factory_infra.iaas.jobs.models import Job, JobLimits, JobSpec
-from factory_infra.iaas.leases.models import LeaseState
+from factory_infra.paas.features.set_files import numeric_rows
 from factory_infra.paas.training.datasets import DATASETS
 from factory_infra.paas.training.models import TrainingResult, TrainingSpec
-from factory_infra.paas.training.spec import training_job
+from factory_infra.paas.training.spec import DATA_FILE, SET_PREFIX, training_job
 from tools.jobs import job_id
 from tools.plan import DryRun, Effect, Price
 from tools.spec import Arguments, JobTool, Raw, ToolContext, refused, text_argument
+from tools.waiting import ready_lease
 
 
 class TrainArguments(Arguments):
@@ -30,9 +32,7 @@ async def train(context: ToolContext, arguments: TrainArguments) -> TrainingResu
 async def prepare(context: ToolContext, arguments: TrainArguments) -> JobSpec:
     """Say what to run, on the slots of a lease that is still held."""
     settings = context.factory.settings
-    lease = await context.factory.leases.get(context.tenant, arguments.lease_id)
-    if lease.state is not LeaseState.ACTIVE:
-        raise InvalidInput(f"Lease {lease.id} is {lease.state}.", remedy="Plan again with a new lease.")
+    lease = await ready_lease(context, arguments.lease_id)
     name = job_id(context.key)
     spec = TrainingSpec(
         tenant=context.tenant,
@@ -44,7 +44,16 @@ async def prepare(context: ToolContext, arguments: TrainArguments) -> JobSpec:
     )
     limits = JobLimits(memory_gib=settings.job_memory_gib_max, file_gib=settings.job_file_gib_max, seconds=settings.job_seconds_max)
     job = training_job(spec, job_id=name, slot_kind=lease.slot_kind, slots=lease.slots, mlflow_url=settings.mlflow_url or "", limits=limits)
+    if spec.dataset.startswith(SET_PREFIX):
+        rows = await training_rows(context, spec.dataset.removeprefix(SET_PREFIX))
+        job = job.model_copy(update={"inputs": {**job.inputs, DATA_FILE: rows}})
     return job.model_copy(update={"pool": lease.pool, "lease_id": lease.id, "devices": lease.devices})
+
+
+async def training_rows(context: ToolContext, set_id: str) -> str:
+    """The rows of a training set as a job reads them. Raises NotFound, Conflict where its file changed, InvalidInput, TooLarge."""
+    kept = await context.factory.training_sets.get(context.tenant, set_id)
+    return await asyncio.to_thread(numeric_rows, kept)
 
 
 async def collect(context: ToolContext, arguments: TrainArguments, job: Job) -> TrainingResult:
@@ -58,12 +67,27 @@ async def collect(context: ToolContext, arguments: TrainArguments, job: Job) -> 
 async def dry_run(context: ToolContext, raw: Raw) -> DryRun:
     """The dataset must be there."""
     wanted = text_argument(raw, "dataset")
+    if wanted is None:
+        return DryRun(reason="on the training set that an earlier step makes")
+    if wanted.startswith(SET_PREFIX):
+        return await dry_run_set(context, wanted.removeprefix(SET_PREFIX))
     names = [dataset.name for dataset in DATASETS]
     if wanted not in names:
         return refused(
             InvalidInput(f"There is no dataset '{wanted}'.", code="dataset_unknown", remedy=f"Choose one of {', '.join(names)}.")
         )
     return DryRun(reason="the dataset ships with scikit-learn; starts when the lease is granted", starts_in_seconds=0.0)
+
+
+async def dry_run_set(context: ToolContext, set_id: str) -> DryRun:
+    """The training set must be there, with labels."""
+    try:
+        kept = await context.factory.training_sets.get(context.tenant, set_id)
+        if not kept.label:
+            raise InvalidInput(f"Training set {set_id} has no labels.", remedy="Make one with a label.", code="training_set_unlabelled")
+    except LineshaftError as error:
+        return refused(error)
+    return DryRun(reason=f"{kept.rows} rows of training set {kept.id}; starts when the lease is granted", starts_in_seconds=0.0)
 
 
 async def price(context: ToolContext, raw: Raw) -> Price:

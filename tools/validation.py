@@ -4,7 +4,7 @@ import asyncio
 
 from pydantic import Field, ValidationError
 
-from factory_infra.errors import InvalidInput, JobFailed, PostconditionFailed
+from factory_infra.errors import JobFailed, PostconditionFailed
 from factory_infra.factory import Factory
 from factory_infra.foundation.pools.spec import LocalPool
 from factory_infra.foundation.validation.models import BENCHMARKS, BenchmarkName, BurnIn, BurnInOrder, NodeVerdict, StackReport
@@ -13,10 +13,10 @@ from factory_infra.foundation.validation.programs.burn_in import ORDER_FILE, res
 from factory_infra.foundation.validation.service import Origin
 from factory_infra.iaas.jobs.models import Job, JobLimits, JobSpec, JobState
 from factory_infra.iaas.jobs.programs import python_argv, python_environment
-from factory_infra.iaas.leases.models import LeaseState
 from tools.jobs import dry_run_submit, job_id, price_submit
 from tools.plan import Effect
 from tools.spec import Arguments, JobTool, Result, Tool, ToolContext
+from tools.waiting import ready_lease
 
 PROGRAM = "factory_infra.foundation.validation.programs.burn_in"
 START_SECONDS = 600
@@ -168,9 +168,7 @@ async def burn_in(context: ToolContext, arguments: BurnInArguments) -> BurnInRes
 async def prepare(context: ToolContext, arguments: BurnInArguments) -> JobSpec:
     """Say what to run, on the slots of a lease that is still held."""
     settings = context.factory.settings
-    lease = await context.factory.leases.get(context.tenant, arguments.lease_id)
-    if lease.state is not LeaseState.ACTIVE:
-        raise InvalidInput(f"Lease {lease.id} is {lease.state}.", remedy="Plan again with a new lease.")
+    lease = await ready_lease(context, arguments.lease_id)
     order = BurnInOrder(
         benchmarks=tuple(arguments.benchmarks) or BENCHMARKS,
         seconds=arguments.seconds,

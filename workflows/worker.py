@@ -25,6 +25,7 @@ from factory_infra.settings import Settings
 from factory_infra.surfaces.schedule import audit_walls
 from workflows import graphs
 from workflows.activities.audit import AuditActivities
+from workflows.activities.drift import DriftActivities
 from workflows.activities.jobs import JobActivities
 from workflows.activities.lessons import LessonActivities
 from workflows.activities.planning import PlanningActivities
@@ -33,6 +34,7 @@ from workflows.activities.reconcile import ReconcileActivities
 from workflows.activities.records import RecordActivities
 from workflows.activities.revising import RevisingActivities
 from workflows.activities.steps import StepActivities
+from workflows.definitions.drift import DriftWorkflow
 from workflows.definitions.job import JobWorkflow
 from workflows.definitions.lesson import LessonWorkflow
 from workflows.definitions.plan import PlanWorkflow
@@ -42,9 +44,11 @@ from workflows.definitions.undo import UndoWorkflow
 from workflows.interruptions import watch as watch_interruptions
 from workflows.names import TASK_QUEUE
 from workflows.proposal import Starter
+from workflows.queueing import keep_queue
 from workflows.repair import watch as watch_nodes
+from workflows.rollouts import watch as watch_rollouts
 from workflows.sandbox import sandbox
-from workflows.schedules import ensure_reconciling
+from workflows.schedules import ensure_drift, ensure_reconciling
 from workflows.seed import seed
 from workflows.temporal import connect_temporal
 
@@ -52,7 +56,7 @@ BEAT_SECONDS = 2.0
 BOOKS_SECONDS = 30.0
 AUDIT_SECONDS = 3600.0
 """It reads the whole ledger, so it is done seldom; `GET /v1/books` does it now."""
-WORKFLOWS = (ThreadWorkflow, PlanWorkflow, JobWorkflow, UndoWorkflow, LessonWorkflow, ReconcileWorkflow)
+WORKFLOWS = (ThreadWorkflow, PlanWorkflow, JobWorkflow, UndoWorkflow, LessonWorkflow, ReconcileWorkflow, DriftWorkflow)
 log = structlog.get_logger("worker")
 
 
@@ -65,6 +69,7 @@ def build_worker(client: Client, factory: Factory, task_queue: str = TASK_QUEUE)
     planning = PlanningActivities(factory, planner)
     lessons = LessonActivities(factory, planner, planning.facts)
     reconciling = ReconcileActivities(factory)
+    drift = DriftActivities(Starter(factory, client, task_queue))
     return Worker(
         client,
         task_queue=task_queue,
@@ -94,6 +99,9 @@ def build_worker(client: Client, factory: Factory, task_queue: str = TASK_QUEUE)
             AuditActivities(factory).audit,
             reconciling.pools,
             reconciling.reconcile,
+            drift.due,
+            drift.check,
+            drift.answer,
         ],
         workflow_runner=sandbox(),
         max_cached_workflows=factory.settings.worker_max_cached_workflows,
@@ -170,6 +178,7 @@ async def serve(settings: Settings) -> None:
     client = await connect_temporal(settings)
     await seed(factory)
     await ensure_reconciling(client)
+    await ensure_drift(client)
     stop = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
@@ -180,10 +189,12 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(warm_model(factory)),
             asyncio.create_task(tell_alive(settings)),
             asyncio.create_task(keep_books(factory)),
+            asyncio.create_task(keep_queue(factory)),
             asyncio.create_task(audit_books(factory)),
             asyncio.create_task(audit_walls(factory)),
             asyncio.create_task(watch_interruptions(factory)),
             asyncio.create_task(watch_nodes(Starter(factory, client))),
+            asyncio.create_task(watch_rollouts(factory)),
         ]
         log.info("worker ready", task_queue=TASK_QUEUE, model=settings.model)
         await stop.wait()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime
 
-from api.deps import AdminDep, ApproverDep, HouseDep, PageDep, PrincipalDep, ScopeDep
+from api.deps import AdminDep, HouseDep, OperatorDep, PageDep, PrincipalDep, ScopeDep
 from factory_infra.errors import NotFound
 from factory_infra.foundation.accelerators.models import Pool
 from factory_infra.iaas.jobs.models import Job, JobState, LogChunk
@@ -78,7 +78,7 @@ async def job_tasks(job_id: str, asker: PrincipalDep, held: HouseDep, page: Page
 
 
 @router.post("/jobs/{job_id}/cancel", tags=["jobs"])
-async def cancel_job(job_id: str, asker: ApproverDep, held: HouseDep) -> Job:
+async def cancel_job(job_id: str, asker: OperatorDep, held: HouseDep) -> Job:
     """End a job now; the plan that it belongs to ends as cancelled and is undone."""
     return await held.factory.jobs.cancel(job_id, await owner(job_id, asker, held))
 

@@ -4,17 +4,20 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter
 
-from api.deps import ApproverDep, House, HouseDep, PageDep, ScopeDep, scope
+from api.deps import PERSON, ApproverDep, House, HouseDep, PageDep, ScopeDep, scope
 from api.schemas.keys import IssuedKey, NewKey, NewTeamKey, Rotation
+from factory_infra.database import utcnow
+from factory_infra.errors import InvalidInput, NotFound
 from factory_infra.paas.tenants.authority import check_caring, check_making
-from factory_infra.paas.tenants.models import ApiKey, KeyFilter, KeyState, KeyTerms, Principal
+from factory_infra.paas.tenants.directory import Granted
+from factory_infra.paas.tenants.models import ApiKey, KeyFilter, KeyState, KeyTerms, Principal, Scope
 
 router = APIRouter(prefix="/v1", tags=["keys"])
 
 
 @router.post("/keys", status_code=201)
 async def make_key(body: NewKey, asker: ApproverDep, held: HouseDep) -> IssuedKey:
-    """Make a key; its secret is shown now and never again. An approver makes keys of the team's viewers and users."""
+    """Make a key; its secret is shown now and never again. An approver makes keys of the team's viewers, users and operators."""
     return await made(held, asker, scope(asker, body.tenant), body)
 
 
@@ -24,12 +27,43 @@ async def issue_key(tenant: str, body: NewTeamKey, asker: ApproverDep, held: Hou
     return await made(held, asker, scope(asker, tenant), body)
 
 
-async def made(held: House, asker: Principal, tenant: str | None, body: NewTeamKey) -> IssuedKey:
-    """Make a key if the asker's own key reaches so far."""
-    tenants = held.factory.tenants
-    check_making(await tenants.key(asker.key_id, asker.tenant), body.role, body.terms, body.expires_at)
-    key, secret = await tenants.issue_key(tenant, body.name, body.role, body.expires_at, body.terms)
+async def made(held: House, asker: Principal, tenant: str | None, body: NewTeamKey, account: str = "") -> IssuedKey:
+    """Make a key if the asker's own key reaches so far. What a role of one's own counts as is for the role to say, not for the body."""
+    tenants, role = held.factory.tenants, body.role
+    terms = body.terms.model_copy(update={"account": account})
+    if body.custom_role:
+        role = (await custom(held, tenant, body.custom_role)).counts_as
+        terms = terms.model_copy(update={"scopes": without_models(terms)})
+    check_making(await shown_key(asker, held), role, terms, body.expires_at)
+    key, secret = await tenants.issue_key(tenant, body.name, role, body.expires_at, terms)
     return IssuedKey(key=key, secret=secret)
+
+
+def without_models(terms: KeyTerms) -> frozenset[Scope]:
+    """What a key with a role of one's own opens: no models, which the gateway gives to built-in roles. Raises InvalidInput for nothing."""
+    left = terms.scopes - {"gateway"}
+    if not left:
+        remedy = "Make a key with the role user for models."
+        raise InvalidInput("A role of one's own says nothing of models.", remedy=remedy, code="scope_missing")
+    return left
+
+
+async def custom(held: House, tenant: str | None, name: str) -> Granted:
+    """What a role of a team's own gives. Raises NotFound where there is none."""
+    granted = await held.factory.directory.granted(tenant, name) if tenant is not None else None
+    if granted is None or not granted.permissions:
+        raise NotFound(f"There is no role '{name}' there.", remedy="List the roles with GET /v1/roles.", code="role_unknown")
+    return granted
+
+
+async def shown_key(asker: Principal, held: House) -> ApiKey:
+    """The key that was shown, or what a person's standing would be as one."""
+    if not asker.key_id.startswith(PERSON):
+        return (await held.factory.tenants.key(asker.key_id, asker.tenant)).model_copy(update={"role": asker.role})
+    told = asker.model_dump(include={"tenant", "name", "role", "project", "custom_role"})
+    # The API cannot tell a project's jobs and plans from the team's others: who is in a project only hands out keys for models.
+    scopes = {"scopes": ["gateway"]} if asker.project else {}
+    return ApiKey(id=asker.key_id, **told, **scopes, created_at=utcnow(), expires_at=None, revoked_at=None)
 
 
 @router.get("/keys")
@@ -47,7 +81,7 @@ async def rotate_key(key_id: str, body: Rotation, asker: ApproverDep, held: Hous
     await cared_for(key_id, asker, held)
     turned = await tenants.key(key_id, asker.tenant)
     if turned.state is KeyState.ACTIVE:  # of any other, rotating itself says what is wrong
-        check_making(await tenants.key(asker.key_id, asker.tenant), turned.role, terms_of(turned), turned.expires_at)
+        check_making(await shown_key(asker, held), turned.role, terms_of(turned), turned.expires_at)
     key, secret = await tenants.rotate_key(key_id, body.overlap_seconds)
     return IssuedKey(key=key, secret=secret)
 
@@ -62,10 +96,10 @@ async def revoke_key(key_id: str, asker: ApproverDep, held: HouseDep) -> None:
 def terms_of(key: ApiKey) -> KeyTerms:
     """What a key is bound to: a new secret of it is handed out like a new key."""
     models = None if key.models is None else frozenset(key.models)
-    return KeyTerms(project=key.project, models=models, scopes=frozenset(key.scopes))
+    return KeyTerms(project=key.project, models=models, scopes=frozenset(key.scopes), custom_role=key.custom_role, account=key.account)
 
 
 async def cared_for(key_id: str, asker: Principal, held: House) -> None:
     """Raise NotFound for a key that the asker does not see, Forbidden for one that is not theirs to care for."""
     key = await held.factory.tenants.key(key_id, asker.tenant)
-    check_caring(await held.factory.tenants.key(asker.key_id, asker.tenant), key.role)
+    check_caring(await shown_key(asker, held), key.role)

@@ -10,6 +10,7 @@ from factory_infra.errors import Forbidden, Unauthenticated
 from factory_infra.foundation.reliability.health import Health
 from factory_infra.foundation.reliability.node_models import Figures, Node, NodeFilter, NodeHistory, NodeName, NodeReport, PoolName
 from factory_infra.paas.tenants.models import Principal, Reporter
+from factory_infra.second_wall import look_as
 
 router = APIRouter(prefix="/v1", tags=["nodes"])
 PoolPath = Annotated[PoolName, Path()]
@@ -26,6 +27,7 @@ async def reporter(request: Request, pool: PoolPath, held: HouseDep) -> Reporter
         remedy = f"It is a key of pool {found.pool}: report there, or use another one."
         raise Forbidden(f"This key does not speak for nodes of pool {pool}.", remedy=remedy, code="scope_missing")
     held.factory.pools.named(pool)
+    look_as(None)  # nodes are no team's
     return found
 
 

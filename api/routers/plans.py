@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
-from api.deps import ApproverDep, House, HouseDep, PageDep, PrincipalDep, ScopeDep, UserDep
+from api.deps import ApproverDep, House, HouseDep, OperatorDep, PageDep, PrincipalDep, ScopeDep, UserDep
 from api.routers.chat import who
 from api.schemas.chat import NewApproval, PlanEdit, Refusal
 from factory_infra.errors import Conflict
@@ -108,7 +108,7 @@ async def pause(plan_id: str, body: Refusal, asker: UserDep, held: HouseDep) -> 
 
 
 @router.post("/{plan_id}/resume")
-async def resume(plan_id: str, asker: ApproverDep, held: HouseDep) -> PlanStatus:
+async def resume(plan_id: str, asker: OperatorDep, held: HouseDep) -> PlanStatus:
     """Let a held plan go on. While every effect is stopped it is held again at its next effect."""
     await open_plan(plan_id, asker, held)
     handle = held.temporal.get_workflow_handle_for(PlanWorkflow.run, plan_id)

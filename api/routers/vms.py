@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
-from api.deps import ApproverDep, HouseDep, PageDep, PrincipalDep, ScopeDep
+from api.deps import HouseDep, OperatorDep, PageDep, PrincipalDep, ScopeDep
 from factory_infra.iaas.kubernetes.vms import VirtualMachines
 from factory_infra.iaas.kubernetes.vms_models import KeyName, LoginName, SshDoor, Vm
 
@@ -37,6 +37,6 @@ async def vm(vm_id: str, asker: PrincipalDep, held: HouseDep) -> Vm:
 
 
 @router.post("/{vm_id}/ssh")
-async def let_in(vm_id: str, body: SshRequest, asker: ApproverDep, held: HouseDep) -> SshDoor:
+async def let_in(vm_id: str, body: SshRequest, asker: OperatorDep, held: HouseDep) -> SshDoor:
     """Let a public key in that the account knows by its name, for a minute. No key passes through here."""
     return await machines(held).let_in(vm_id, asker.tenant, body.user, body.key_name)

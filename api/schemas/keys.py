@@ -17,6 +17,7 @@ class NewTeamKey(Body):
 
     name: str = Field(min_length=1, max_length=64)
     role: Role = Role.USER
+    custom_role: Project = Field(default="", description="A role of the team's or its organisation's own, in place of `role`.")
     project: Project = Field(default="", description="What its use is charged to; empty for none.")
     models: list[ModelName] | None = Field(default=None, min_length=1, max_length=200, description="Left out: all of the team's.")
     scopes: list[Scope] = Field(default=sorted(SCOPES), min_length=1, max_length=2)
@@ -26,7 +27,7 @@ class NewTeamKey(Body):
     def terms(self) -> KeyTerms:
         """What the key is bound to beside its role."""
         models = None if self.models is None else frozenset(self.models)
-        return KeyTerms(project=self.project, models=models, scopes=frozenset(self.scopes))
+        return KeyTerms(project=self.project, models=models, scopes=frozenset(self.scopes), custom_role=self.custom_role)
 
 
 class NewKey(NewTeamKey):

@@ -21,7 +21,7 @@ from factory_infra.factory import Factory
 from factory_infra.foundation.pools.book import PoolBook
 from factory_infra.iaas.jobs.models import Job, JobLimits, JobSpec, JobState
 from factory_infra.iaas.leases.models import LeaseRequest
-from factory_infra.iaas.leases.service import lease_id
+from factory_infra.iaas.leases.rows import lease_id
 from factory_infra.saas.metering.models import Attribution
 from factory_infra.saas.metering.service import slot_subject
 from tests.contract.houses import NotHere

@@ -18,6 +18,7 @@ from cli.stack.process import guarded
 from cli.stack.secrets import own_secret
 from cli.stack.settings import environment_plain
 from factory_infra.errors import Unavailable
+from factory_infra.second_wall import TEAM_ROLE
 from factory_infra.settings import Settings
 
 _SUPERUSER = "postgres"
@@ -165,12 +166,17 @@ class EmbeddedPostgres:
             if await _is_empty(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s"):
                 await connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
             await connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(name, sql.Literal(verifier)))
+            # The schema step cannot make it: the parts' own role makes no roles.
+            team = sql.Identifier(TEAM_ROLE)
+            if await _is_empty(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", TEAM_ROLE):
+                await connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(team))
+            await connection.execute(sql.SQL("GRANT {} TO {}").format(team, name))
             if await _is_empty(connection, "SELECT 1 FROM pg_database WHERE datname = %s"):
                 await connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, name))
 
 
-async def _is_empty(connection: psycopg.AsyncConnection, query: str) -> bool:
-    cursor = await connection.execute(query.encode(), (_NAME,))
+async def _is_empty(connection: psycopg.AsyncConnection, query: str, name: str = _NAME) -> bool:
+    cursor = await connection.execute(query.encode(), (name,))
     return await cursor.fetchone() is None
 
 

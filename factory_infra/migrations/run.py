@@ -7,13 +7,14 @@ from alembic.config import Config
 from sqlalchemy import create_engine, text
 
 from factory_infra.database import driver_url
+from factory_infra.migrations.walls import raise_walls
 
 FOLDER = Path(__file__).parent
 LOCK = 0x4C53  # any constant: one migration at a time, whoever starts it
 
 
 def upgrade(url: str) -> None:
-    """Apply every migration that is missing; idempotent, and safe when two processes start at once.
+    """Apply every migration that is missing and put the walls between teams up; idempotent, and safe when two processes start at once.
 
     Args:
         url: `postgresql://…`. It reaches Alembic as an open connection, so that no password gets into a configuration or a log.
@@ -27,6 +28,7 @@ def upgrade(url: str) -> None:
             config.set_main_option("script_location", str(FOLDER))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            raise_walls(connection)
             connection.commit()
     finally:
         engine.dispose()

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from factory_infra.database import Database, utcnow
 from factory_infra.errors import NotFound
+from factory_infra.records.audit import NewEntry, digest_of, write
 from factory_infra.records.models import Event, NewEvent, PlanRecord, Thread
 from factory_infra.records.runs import project
 from factory_infra.records.tables import EffectRow, EventRow, PlanRow, ThreadRow
@@ -123,4 +124,6 @@ class Records:
                 return row.result
             result = await effect()
             session.add(EffectRow(key=key, tool=tool, tenant=tenant, result=result))
+            told = NewEntry(action=f"tool:{tool}", object=f"effect/{key}", tenant=tenant, after=digest_of(result), actor="agents")
+            await write(session, told)
             return result

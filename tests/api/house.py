@@ -1,6 +1,7 @@
 """The application over a real database, without Temporal; keys of two teams; and what belongs to the other team."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,17 +16,21 @@ from factory_infra.database import utcnow
 from factory_infra.factory import Factory
 from factory_infra.iaas.jobs.models import JobSpec
 from factory_infra.iaas.leases.models import Lease, LeaseRequest
+from factory_infra.iaas.leases.pool_quotas import PoolQuotaRow
 from factory_infra.paas.catalog.models import CatalogEntry
 from factory_infra.paas.deployments.tables import EndpointRow
+from factory_infra.paas.deployments.traffic_tables import RequestRow, RolloutRow
 from factory_infra.paas.registry.tables import RegistryVersion
 from factory_infra.paas.tenants.models import Role
-from factory_infra.paas.tenants.tables import KeyRow
+from factory_infra.paas.tenants.structure_tables import AccountRow, CustomRoleRow, MemberRow, OrganisationRow, ProjectRow
+from factory_infra.paas.tenants.tables import KeyRow, TenantRow
 from factory_infra.records.approvals import Approval
 from factory_infra.records.lessons import Lesson
 from factory_infra.records.models import NewEvent, PlanRecord, Thread
 from factory_infra.saas.metering.models import Attribution
 from factory_infra.saas.metering.tables import LimitRow
 from factory_infra.saas.models.transcripts.models import Kept
+from factory_infra.saas.models.transcripts.seal import seal_of
 from factory_infra.saas.tool_servers.tables import ToolServerRow
 from tools.plan import Plan, Step
 
@@ -53,7 +58,7 @@ async def open_doors(factory: Factory, temporal: Client) -> Doors:
     """Build the application, two teams and their keys."""
     await factory.tenants.create("vision", quota_slots=3, budget=Decimal(20))
     await factory.tenants.create("language", quota_slots=3, budget=Decimal(20))
-    keys = {role.value: (await factory.tenants.issue_key("vision", role.value, role))[1] for role in list(Role)[:3]}
+    keys = {role.value: (await factory.tenants.issue_key("vision", role.value, role))[1] for role in list(Role)[:4]}
     keys["stranger"] = (await factory.tenants.issue_key("language", "stranger", Role.APPROVER))[1]
     keys["admin"] = (await factory.tenants.issue_key(None, "root", Role.ADMIN))[1]
     app = build_app(factory.settings)
@@ -70,6 +75,20 @@ def plan_of(name: str, word: str) -> Plan:
     """A plan with a word in it."""
     step = Step(id="a", tool="leases.list", agent="provisioner", summary=word)
     return Plan(id=f"plan-{name}", tenant=name, thread_id=f"thread-{name}", requested_by=word, request=word, title=word, steps=(step,))
+
+
+def rollout_of(name: str, word: str) -> RolloutRow:
+    """A roll-out of the team's endpoint, at work."""
+    told = {"model_name": word, "old_model_name": word, "reason": word, "asked_by": word}
+    jobs = {"job_id": "j-1-0", "old_job_id": "j-0", "plan": {}, "state": "paused", "version": 2, "old_version": 1}
+    return RolloutRow(id=f"ro-{name}", key=name, tenant=name, name="reader", code="", share=0.1, step=0, **told, **jobs)
+
+
+def request_of(factory: Factory, name: str, word: str) -> RequestRow:
+    """A request that the team had kept."""
+    sealed = seal_of(factory.settings).close(name, f"rq-{name}", {"rows": [[1.0]], "labels": [word], "probabilities": None})
+    kept = {"model_name": word, "version": 1, "expires_at": utcnow() + timedelta(days=1), "sealed": sealed}
+    return RequestRow(id=f"rq-{name}", tenant=name, name="reader", **kept)
 
 
 async def furnish(factory: Factory, tenant: str = "language", word: str = SECRET) -> Lease:
@@ -122,11 +141,23 @@ async def furnish(factory: Factory, tenant: str = "language", word: str = SECRET
     told = {"text": word}
     await factory.transcripts.keep([Kept(id=f"call-{name}", tenant=tenant, key_id="", model=word, request={**told}, answer={**told})])
     async with factory.database.transaction() as session:
+        await session.merge(OrganisationRow(name=f"group-{name}", title=word))
+        await session.flush()
+        (await session.get_one(TenantRow, tenant)).organisation = f"group-{name}"
+        await session.merge(ProjectRow(tenant=tenant, name=f"project-{name}", title=word))
+        told = {"tenant": tenant, "title": word}
+        await session.merge(MemberRow(id=f"member-{name}", subject=f"oidc:{word}", role="user", added_by=word, **told))
+        await session.merge(CustomRoleRow(id=f"role-{name}", name=word, counts_as="viewer", permissions=["jobs:read"], **told))
+        await session.merge(AccountRow(name=f"account-{name}", role="user", created_by=word, **told))
+        await session.merge(PoolQuotaRow(tenant=tenant, pool="local", accelerator="", slots_max=2))
         await session.merge(
             EndpointRow(
                 tenant=tenant, name="reader", model_name=word, version=1, previous=[], state="live", job_id="j", port=9, updated_at=now
             )
         )
+        await session.flush()
+        await session.merge(rollout_of(name, word))
+        await session.merge(request_of(factory, name, word))
         await session.merge(KeyRow(id=f"key-{name}", tenant=tenant, name=word, role="user", digest=DIGEST))
         await session.merge(
             LimitRow(

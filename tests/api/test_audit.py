@@ -12,6 +12,7 @@ from factory_infra.iaas.isolation.models import Attempt, AuditReport
 from factory_infra.iaas.jobs.providers.local import stop_all
 from factory_infra.paas.tenants.service import Tenants
 from factory_infra.records.service import Records
+from factory_infra.second_wall import look_as
 from factory_infra.surfaces.audit import Auditor, Surface, isolation_of
 from factory_infra.surfaces.bait import TENANTS
 from factory_infra.surfaces.mcp import McpDoor
@@ -87,6 +88,11 @@ class TestWallsThatStand:
         assert await isolation.last() == newest.report.at
 
 
+def second_wall_removed(patch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL shows every team everything."""
+    patch.setattr(deps, "look_as", lambda team: look_as(None))
+
+
 def scope_removed(patch: pytest.MonkeyPatch) -> None:
     """Lists show the team that the query names."""
     patch.setattr(deps, "scope", lambda asker, tenant: tenant if tenant is not None else asker.tenant)
@@ -130,10 +136,16 @@ REMOVED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
 
 
 class TestWallsThatAreRemoved:
+    @pytest.mark.parametrize("wall", ["scope of lists", "owner of plans", "owner of threads"])
+    async def test_the_second_wall_stands_in_for_the_first(self, wall: str, doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+        REMOVED[wall][0](monkeypatch)
+        assert holes(await audited(doors, RestDoor)) == []
+
     @pytest.mark.parametrize("wall", REMOVED)
     async def test_are_found(self, wall: str, doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
         remove, told = REMOVED[wall]
         remove(monkeypatch)
+        second_wall_removed(monkeypatch)
         report = await audited(doors, RestDoor)
         found = [each.tried for each in holes(report)]
         assert any(told in each for each in found), found

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from factory_infra.factory import Factory
-from factory_infra.iaas.leases.service import lease_id
+from factory_infra.iaas.leases.rows import lease_id
 from tests.api.house import DIGEST, SECRET, Doors, furnish
 
 pytestmark = pytest.mark.stack
@@ -19,7 +19,10 @@ AGUI = {
     "resume": [{"interruptId": f"plan-language:{DIGEST}", "status": "resolved", "payload": {"approved": True}}],
 }
 
+TRUTH = {"model_name": "m", "version": 1, "labels": ["a"], "truth": ["a"]}
 EDIT = {"digest": DIGEST, "steps": [{"id": "a", "tool": "leases.list", "agent": "provisioner", "summary": "s"}]}
+VIEW = {"name": "words", "keys": [{"name": "word"}], "features": [{"name": "length"}], "timestamp": "seen_at"}
+MONITOR = {"name": "words", "view": "words", "window_seconds": 60, "past": {"set_id": "s"}}
 
 MATRIX: list[Row] = [
     # what a caller of team vision with the role of an approver gets who asks for the other team's
@@ -64,6 +67,45 @@ MATRIX: list[Row] = [
     ("GET /v1/tenants", "/v1/tenants", EMPTY, None),
     ("POST /v1/tenants", "/v1/tenants", 403, {"name": "language", "quota_slots": 1}),
     ("GET /v1/tenants/{tenant}", "/v1/tenants/language", 404, None),
+    ("DELETE /v1/tenants/{tenant}", "/v1/tenants/language", 403, None),
+    ("GET /v1/organisations", "/v1/organisations", EMPTY, None),
+    ("POST /v1/organisations", "/v1/organisations", 403, {"name": "acme"}),
+    ("GET /v1/organisations/{organisation}", "/v1/organisations/group-language", 404, None),
+    ("PATCH /v1/organisations/{organisation}", "/v1/organisations/group-language", 403, {"title": "t"}),
+    ("GET /v1/projects", "/v1/projects", EMPTY, None),
+    ("GET /v1/projects", "/v1/projects?tenant=language", 404, None),
+    ("POST /v1/projects", "/v1/projects", 404, {"tenant": "language", "name": "p"}),
+    ("GET /v1/projects/{tenant}/{project}", "/v1/projects/language/project-language", 404, None),
+    ("PATCH /v1/projects/{tenant}/{project}", "/v1/projects/language/project-language", 404, {"title": "t"}),
+    ("DELETE /v1/projects/{tenant}/{project}", "/v1/projects/language/project-language", 404, None),
+    ("GET /v1/members", "/v1/members", EMPTY, None),
+    ("GET /v1/members", "/v1/members?tenant=language", 404, None),
+    ("GET /v1/members", "/v1/members?organisation=group-language", EMPTY, None),
+    ("POST /v1/members", "/v1/members", 403, {"tenant": "language", "subject": "oidc:ann"}),
+    ("POST /v1/members", "/v1/members", 403, {"organisation": "group-language", "subject": "oidc:ann"}),
+    ("DELETE /v1/members/{member_id}", "/v1/members/member-language", 404, None),
+    ("GET /v1/permissions", "/v1/permissions", EMPTY, None),
+    ("GET /v1/roles", "/v1/roles", EMPTY, None),
+    ("GET /v1/roles", "/v1/roles?tenant=language", 404, None),
+    ("POST /v1/roles", "/v1/roles", 403, {"tenant": "language", "name": "r", "permissions": ["jobs:read"]}),
+    ("PATCH /v1/roles/{role_id}", "/v1/roles/role-language", 403, {"permissions": ["jobs:read"]}),
+    ("DELETE /v1/roles/{role_id}", "/v1/roles/role-language", 403, None),
+    ("GET /v1/accounts", "/v1/accounts", EMPTY, None),
+    ("GET /v1/accounts", "/v1/accounts?tenant=language", 404, None),
+    ("POST /v1/accounts", "/v1/accounts", 404, {"tenant": "language", "name": "a"}),
+    ("POST /v1/accounts/{tenant}/{account}/keys", "/v1/accounts/language/account-language/keys", 404, {}),
+    ("DELETE /v1/accounts/{tenant}/{account}", "/v1/accounts/language/account-language", 404, None),
+    ("GET /v1/quotas", "/v1/quotas", EMPTY, None),
+    ("GET /v1/quotas", "/v1/quotas?tenant=language", 404, None),
+    ("PUT /v1/quotas", "/v1/quotas", 403, {"tenant": "language", "pool": "local", "slots_max": 1}),
+    ("DELETE /v1/quotas", "/v1/quotas?tenant=language&pool=local", 403, None),
+    ("GET /v1/audit", "/v1/audit", EMPTY, None),
+    ("GET /v1/audit", "/v1/audit?tenant=language", 404, None),
+    ("GET /v1/audit.csv", "/v1/audit.csv", EMPTY, None),
+    ("GET /v1/audit.csv", "/v1/audit.csv?tenant=language", 404, None),
+    ("GET /v1/audit.jsonl", "/v1/audit.jsonl", EMPTY, None),
+    ("GET /v1/audit.jsonl", "/v1/audit.jsonl?tenant=language", 404, None),
+    ("GET /v1/audit/verify", "/v1/audit/verify", 403, None),
     ("PATCH /v1/tenants/{tenant}", "/v1/tenants/language", 403, {"quota_slots": 0}),
     ("POST /v1/tenants/{tenant}/keys", "/v1/tenants/language/keys", 404, {"name": "k"}),
     ("POST /v1/keys", "/v1/keys", 404, {"name": "k", "tenant": "language"}),
@@ -85,6 +127,8 @@ MATRIX: list[Row] = [
     ("GET /v1/leases", "/v1/leases?active=false", EMPTY, None),
     ("GET /v1/leases", "/v1/leases?tenant=language", 404, None),
     ("GET /v1/leases/{lease_id}", "/v1/leases/lease-language", 404, None),
+    ("GET /v1/leases/{lease_id}/why", "/v1/leases/lease-language/why", 404, None),
+    ("POST /v1/scheduling/foresee", "/v1/scheduling/foresee", 404, {"tenant": "language", "slots": 1}),
     ("GET /v1/clusters", "/v1/clusters", EMPTY, None),
     ("GET /v1/clusters", "/v1/clusters?tenant=language", 404, None),
     ("GET /v1/clusters/{cluster_id}", "/v1/clusters/fleet-language", 404, None),
@@ -101,6 +145,7 @@ MATRIX: list[Row] = [
     ("GET /v1/jobs", "/v1/jobs", EMPTY, None),
     ("GET /v1/jobs", "/v1/jobs?tenant=language", 404, None),
     ("GET /v1/jobs/{job_id}", "/v1/jobs/job-language", 404, None),
+    ("GET /v1/jobs/{job_id}/why", "/v1/jobs/job-language/why", 404, None),
     ("GET /v1/jobs/{job_id}/logs", "/v1/jobs/job-language/logs", 404, None),
     ("GET /v1/jobs/{job_id}/tasks", "/v1/jobs/job-language/tasks", 404, None),
     ("POST /v1/jobs/{job_id}/cancel", "/v1/jobs/job-language/cancel", 404, None),
@@ -128,6 +173,19 @@ MATRIX: list[Row] = [
     ("GET /v1/endpoints/{tenant}/{name}", "/v1/endpoints/language/reader", 404, None),
     ("GET /v1/endpoints/{tenant}/{name}", "/v1/endpoints/vision/reader", 404, None),
     ("POST /v1/endpoints/{tenant}/{name}/predict", "/v1/endpoints/language/reader/predict", 404, {"rows": [[1.0]]}),
+    ("POST /v1/endpoints/{tenant}/{name}/feedback", "/v1/endpoints/language/reader/feedback", 404, TRUTH),
+    ("GET /v1/endpoints/{tenant}/{name}/health", "/v1/endpoints/language/reader/health", 404, None),
+    ("GET /v1/endpoints/{tenant}/{name}/scaling", "/v1/endpoints/language/reader/scaling", 404, None),
+    ("GET /v1/endpoints/{tenant}/{name}/consent", "/v1/endpoints/language/reader/consent", 404, None),
+    ("PUT /v1/endpoints/{tenant}/{name}/consent", "/v1/endpoints/language/reader/consent", 404, {"days": 1}),
+    ("GET /v1/endpoints/{tenant}/{name}/requests", "/v1/endpoints/language/reader/requests", 404, None),
+    ("POST /v1/endpoints/{tenant}/{name}/vllm", "/v1/endpoints/language/reader/vllm", 404, {"model": "a/b", "pool": "local"}),
+    ("GET /v1/rollouts", "/v1/rollouts", EMPTY, None),
+    ("GET /v1/rollouts", "/v1/rollouts?tenant=language", 404, None),
+    ("GET /v1/rollouts/{rollout_id}", "/v1/rollouts/ro-language", 404, None),
+    ("POST /v1/rollouts/{rollout_id}/pause", "/v1/rollouts/ro-language/pause", 404, {}),
+    ("POST /v1/rollouts/{rollout_id}/resume", "/v1/rollouts/ro-language/resume", 404, {}),
+    ("POST /v1/rollouts/{rollout_id}/abort", "/v1/rollouts/ro-language/abort", 404, {}),
     ("POST /v1/plans", "/v1/plans", 404, {"title": "t", "tenant": "language", "steps": [{"id": "a", "tool": "leases.list"}]}),
     ("POST /v1/plans", "/v1/plans", 404, {"title": "t", "thread_id": "thread-language", "steps": [{"id": "a", "tool": "leases.list"}]}),
     ("GET /v1/tools", "/v1/tools?limit=500", EMPTY, None),
@@ -141,6 +199,8 @@ MATRIX: list[Row] = [
     ("POST /v1/tool-servers/{name}/review", "/v1/tool-servers/language-tools/review", 403, None),
     ("POST /v1/tool-servers/{name}/approve", "/v1/tool-servers/language-tools/approve", 403, {"digest": DIGEST}),
     ("DELETE /v1/tool-servers/{name}", "/v1/tool-servers/language-tools", 403, None),
+    ("POST /v1/twin/what-if", "/v1/twin/what-if", 404, {"changes": [{"change": "work", "team": "language", "slots": 1, "seconds": 60}]}),
+    ("POST /v1/twin/what-if", "/v1/twin/what-if", 404, {"changes": [{"change": "without", "lease_id": "lease-language"}]}),
     ("GET /v1/validation/nodes", "/v1/validation/nodes", EMPTY, None),
     ("GET /v1/validation/burn-ins", "/v1/validation/burn-ins?pool=local", 403, None),
     ("GET /v1/validation/stacks", "/v1/validation/stacks", 403, None),
@@ -155,17 +215,48 @@ MATRIX: list[Row] = [
     ("GET /v1/isolation/audits/{audit_id}", "/v1/isolation/audits/audit-1", 403, None),
     ("GET /v1/isolation/walls", "/v1/isolation/walls", EMPTY, None),
     ("GET /v1/isolation/walls", "/v1/isolation/walls?tenant=language", 404, None),
+    ("GET /v1/features/views", "/v1/features/views", EMPTY, None),
+    ("GET /v1/features/views", "/v1/features/views?tenant=language", 404, None),
+    ("POST /v1/features/views", "/v1/features/views?tenant=language", 404, VIEW),
+    ("GET /v1/features/views/{name}", "/v1/features/views/words?tenant=language", 404, None),
+    ("DELETE /v1/features/views/{name}", "/v1/features/views/words?tenant=language&version=1", 404, None),
+    ("POST /v1/features/views/{name}/rows", "/v1/features/views/words/rows?tenant=language", 404, {"rows": [{}], "key": "k"}),
+    ("POST /v1/features/views/{name}/read", "/v1/features/views/words/read?tenant=language", 404, {"entities": [{"word": "w"}]}),
+    ("POST /v1/features/views/{name}/materialise", "/v1/features/views/words/materialise?tenant=language", 404, None),
+    ("GET /v1/features/training-sets", "/v1/features/training-sets", EMPTY, None),
+    ("GET /v1/features/training-sets", "/v1/features/training-sets?tenant=language", 404, None),
+    ("POST /v1/features/training-sets", "/v1/features/training-sets?tenant=language", 404, {"key": "k", "spec": {"features": ["words"]}}),
+    ("GET /v1/features/training-sets/{set_id}", "/v1/features/training-sets/set-language", 404, None),
+    ("GET /v1/features/training-sets/{set_id}", "/v1/features/training-sets/set-language?tenant=language", 404, None),
+    ("GET /v1/features/training-sets/{set_id}/rows", "/v1/features/training-sets/set-language/rows", 404, None),
+    ("GET /v1/features/monitors", "/v1/features/monitors", EMPTY, None),
+    ("GET /v1/features/monitors", "/v1/features/monitors?tenant=language", 404, None),
+    ("GET /v1/features/monitors/{name}", "/v1/features/monitors/words?tenant=language", 404, None),
+    ("PUT /v1/features/monitors/{name}", "/v1/features/monitors/words?tenant=language", 404, {"spec": MONITOR}),
+    ("DELETE /v1/features/monitors/{name}", "/v1/features/monitors/words?tenant=language", 404, None),
+    ("POST /v1/features/monitors/{name}/check", "/v1/features/monitors/words/check?tenant=language", 404, None),
+    ("GET /v1/features/monitors/{name}/checks", "/v1/features/monitors/words/checks?tenant=language", 404, None),
+    ("GET /v1/features/alerts", "/v1/features/alerts", EMPTY, None),
+    ("GET /v1/features/alerts", "/v1/features/alerts?tenant=language", 404, None),
     ("GET /v1/links", "/v1/links", EMPTY, None),
     ("GET /v1/metrics", "/v1/metrics", EMPTY, None),
 ]
 BY_WORKFLOW = {"GET /v1/plans/{plan_id}/status"}
 """Routes that a workflow answers, which does not run here."""
-WITHOUT_ANY = {"/v1/jobs/job-language/tasks", "/v1/leases/lease-language", "/v1/vms/lease-language", "/v1/vms?tenant=language"}
+WITHOUT_ANY = {
+    "/v1/jobs/job-language/tasks",
+    "/v1/leases/lease-language",
+    "/v1/leases/lease-language/why",
+    "/v1/vms/lease-language",
+    "/v1/vms?tenant=language",
+}
 """Paths that answer their owner with nothing here: the job is no array, and a lease's id is made from its key (a test of its own)."""
 WITHOUT_ANY |= {"/v1/clusters?tenant=language", "/v1/clusters/fleet-language", "/v1/cluster-findings?tenant=language"}  # test_clusters.py
+WITHOUT_ANY |= {path for _, path, *_ in MATRIX if path.startswith("/v1/features/")}  # test_features.py
+WITHOUT_ANY |= {"/v1/members?organisation=group-language"}  # only for who administers it: test_structure.py
 OF_A_NAMED_TEAM = {"/v1/transcripts/call-language"}
 """Paths for which an administrator must name the team as well; another row does."""
-WITHOUT_TEAMS = {"GET /v1/health", "GET /v1/prices"}
+WITHOUT_TEAMS = {"GET /v1/health", "GET /v1/prices", "GET /v1/sign-in", "GET /v1/sign-in/callback"}
 """Routes that know no team."""
 UNLISTED = {"GET /v1/metrics"}
 """Routes that the OpenAPI document leaves out."""
@@ -243,5 +334,10 @@ async def state(factory: Factory) -> list[object]:
     plan = await factory.records.plan("plan-language", None)
     job = await factory.jobs.get("job-language", "language")
     events = await factory.records.read_events("thread-language")
-    bound = [await factory.tenants.keys("language"), await factory.limits.list("language"), await factory.transcripts.list("language")]
+    bound: list[object] = [
+        await factory.tenants.keys("language"),
+        await factory.limits.list("language"),
+        await factory.transcripts.list("language"),
+    ]
+    bound += [await factory.rollouts.list("language"), await factory.request_log.consent("language", "reader")]
     return [plan, job.state.final, events, await factory.tenants.get("language"), await factory.leases.list("language"), *bound]

@@ -18,6 +18,7 @@ BROAD_ALLOWED = {
     "api/gateway/edge.py": "the edge to clients: what nobody foresaw is told in their shape, in the middle of a stream too",
     "cli/stack/supervisor.py": "a start that is interrupted by anything must stop what it started, and raise it again",
     "evals/run.py": "one case that breaks must not end the others",
+    "factory_infra/paas/features/programs/feast_door.py": "the edge of a process: what Feast raises is told to who asked, who goes on",
     "workflows/activities/context.py": "the edge to Temporal: a fault of ours becomes an error with a code, after a few attempts",
 }
 """Edges where everything is caught, each with its reason."""
@@ -35,6 +36,7 @@ NOUNS = (
     "iaas/leases",
     "paas/catalog",
     "paas/deployments",
+    "paas/features",
     "paas/registry",
     "paas/tenants",
     "paas/training",

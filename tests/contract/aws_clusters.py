@@ -42,6 +42,7 @@ class House:
     """One form of clusters over the emulator."""
 
     tenant, other_tenant = "vision", "speech"
+    machine = MACHINE
 
     def __init__(self, name: str, home: Path) -> None:
         self.name, self.form = name, FORMS[name]
@@ -75,6 +76,11 @@ class House:
         """What is asked for."""
         asked = {"key": key, "tenant": self.tenant, "lease_id": f"lease-{key}", "form": self.form, "machine": MACHINE, "count": count}
         return ClusterSpec.model_validate(asked | more)
+
+    def calm(self) -> None:
+        """Whatever was set to fail does not any more."""
+        self.emulator.faults.faults.clear()
+        self.emulator.world.capacity.clear()
 
     def answer_lost(self) -> None:
         """The next launch happens, and its answer never comes."""

@@ -10,7 +10,7 @@ import pytest_asyncio
 from tests.contract.houses import PROVIDERS, Site, site_of
 
 WORST_FIRST = ("FAIL", "lacks", "not here", "pass")
-STARTS_PROCESSES_ONLY = {"local"}
+STARTS_PROCESSES_ONLY = {"local", "twin"}
 
 
 @dataclass

@@ -15,7 +15,7 @@ import pytest
 from factory_infra.iaas.jobs.interface import JobFiles, JobRetry, Jobs, JobTail, JobTasks
 from factory_infra.iaas.jobs.models import Job, JobSpec, JobState
 
-PROVIDERS = ("local", "slurm", "kubernetes", "aws", "aws_sagemaker")
+PROVIDERS = ("local", "twin", "slurm", "kubernetes", "aws", "aws_sagemaker")
 """Each is a module `tests/contract/NAME.py` with a class `House`, built as `House(folder)` with an empty folder of its own."""
 
 ABILITIES = frozenset({"arrays", "dependencies", "several_nodes", "retry", "preemption", "results", "tail", "progress", "limits"})

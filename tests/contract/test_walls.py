@@ -127,4 +127,4 @@ class TestWalls:
 
 def test_house_is_told_by_its_folder(tmp_path: Path) -> None:
     """Every provider that the registry names is asked."""
-    assert set(PROVIDERS) == {"local", "slurm", "kubernetes", "aws"}
+    assert set(PROVIDERS) == {"local", "slurm", "kubernetes", "aws", "twin"}

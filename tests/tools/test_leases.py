@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import cast
 
 import pytest
 
 from factory_infra.errors import BudgetExceeded, CapacityExceeded, InvalidInput, NotFound, PostconditionFailed, QuotaExceeded, Unavailable
 from factory_infra.factory import Factory
+from factory_infra.iaas.leases.choice import Quote
 from factory_infra.iaas.leases.models import LeaseState
+from factory_infra.saas.metering.prices import PriceBook
 from tools import leases
 from tools.leases import AcquireArguments, ReleaseArguments
 from tools.spec import Raw, ToolContext
@@ -93,6 +96,22 @@ class TestAcquire:
         await leases.undo_acquire(context, arguments, granted)
         assert (await context.factory.leases.get("vision", granted.lease_id)).state is LeaseState.RELEASED
         assert await open_reservations(context.factory) == []
+
+
+class Hours:
+    """A price book that knows what is asked here."""
+
+    def hour(self, subject: str) -> Decimal:
+        return {"gpu:H100": Decimal(3), "gpu:H100:spot": Decimal(1), "gpu:A100": Decimal(2)}[subject]
+
+    @property
+    def now(self) -> "Hours":
+        return self
+
+
+def test_of_several_pools_the_dearest_is_reserved() -> None:
+    quotes = [Quote(8, "gpu", "A100", "", "on_demand"), Quote(8, "gpu", "H100", "", "on_demand"), Quote(8, "gpu", "H100", "", "spot")]
+    assert leases.dearest(quotes, cast(PriceBook, Hours())) == quotes[1]
 
 
 class TestRelease:

@@ -9,14 +9,17 @@ from agents.scope import within
 from factory_infra.errors import EffectsStopped, Forbidden, InvalidInput, JobFailed, NotFound, Unavailable
 from factory_infra.factory import Factory
 from factory_infra.foundation.pools.spec import LocalPool
-from factory_infra.iaas.jobs.models import Job, JobState
+from factory_infra.iaas.jobs.models import Job, JobSpec, JobState, Waiting
+from factory_infra.iaas.leases.models import LEASE_QUEUED, Lease, LeaseState
 from factory_infra.records.models import NewEvent
-from tools.spec import JobTool
+from tools.spec import JobTool, ToolContext
 from tools.toolbox import tool_named
+from tools.waiting import waits_for
 from workflows.activities.beating import beating
 from workflows.activities.context import effect_key, tool_context, translated
 from workflows.messages import JobOutcome, JsonObject, StepCall
 
+WAITING = {LeaseState.QUEUED, LeaseState.GRANTING}
 POLL_SECONDS = 0.5
 POLL_ELSEWHERE_SECONDS = 2.0
 """Another pool's engine is asked less often: each question is a command or a request."""
@@ -37,6 +40,8 @@ class JobActivities:
         arguments = tool.parse(request.arguments)
         await self._may_begin(request)
         async with beating():
+            if (stopped := await self._lease_begun(request, context)) is not None:
+                return ended(stopped).model_dump(mode="json")
             spec = await tool.prepare(context, arguments)  # type: ignore[misc]
             job = await self._watch(request, await self._factory.jobs.submit(spec))
             if job.state is JobState.LOST:
@@ -46,6 +51,31 @@ class JobActivities:
             result = await tool.collect(context, arguments, job)  # type: ignore[misc]
         outcome = JobOutcome(job_id=job.id, state=job.state.value, result={**result.model_dump(mode="json"), "job_id": job.id})
         return outcome.model_dump(mode="json")
+
+    async def _lease_begun(self, request: StepCall, context: ToolContext) -> Job | None:
+        """Wait until the step's lease has its slots. Meanwhile the job is held: listed, explained, ended on demand (then it is returned).
+
+        A lease that ended while it waited is for `prepare` to refuse; the held job is ended first.
+        """
+        name = request.arguments.get("lease_id")
+        if not isinstance(name, str):
+            return None
+        lease = await self._factory.leases.get(request.tenant, name)
+        if lease.state not in WAITING:
+            return None
+        job_id = job_tool(request).identify(context.key)  # type: ignore[misc]
+        spec = JobSpec(id=job_id, tenant=request.tenant, name=request.step.summary[:120], argv=[], pool=lease.pool, lease_id=lease.id)
+        while lease.state in WAITING:
+            job = await self._factory.jobs.hold(spec, waiting_for(lease))
+            if job.state.final:
+                return job
+            await self._ended_by_switch(job)
+            await self._progress(request, job)
+            await asyncio.sleep(POLL_ELSEWHERE_SECONDS)
+            lease = await self._factory.leases.get(request.tenant, name)
+        if not lease.state.held:
+            await self._factory.jobs.cancel(job_id, request.tenant)
+        return None
 
     async def _may_begin(self, request: StepCall) -> None:
         """Raise EffectsStopped; a job that an earlier attempt left running is ended first."""
@@ -61,23 +91,27 @@ class JobActivities:
         told = (-1, "")
         while not job.state.final:
             await self._ended_by_switch(job)
-            stage = job.stage or (f"waits: {job.waiting.reason}" if job.waiting else "")
-            now = (int(job.percent or 0), stage)
-            if now != told and (job.percent is not None or stage):
+            if (now := (int(job.percent or 0), stage_of(job))) != told:
                 told = now
-                await self._factory.records.write_event(
-                    NewEvent(
-                        key=f"{request.key}/{job.id}/{now[0]}/{now[1]}"[:200],
-                        tenant=request.tenant,
-                        thread_id=request.thread_id,
-                        plan_id=request.plan_id,
-                        kind="step.progress",
-                        payload={"step": request.step.id, "job_id": job.id, "percent": job.percent, "stage": stage},
-                    )
-                )
+                await self._progress(request, job)
             await asyncio.sleep(POLL_SECONDS if job.pool in self._here() else POLL_ELSEWHERE_SECONDS)
             job = await self._factory.jobs.get(job.id, request.tenant)
         return job
+
+    async def _progress(self, request: StepCall, job: Job) -> None:
+        """Write how far a job is as an event; the same is written once."""
+        stage = stage_of(job)
+        if job.percent is None and not stage:
+            return
+        event = NewEvent(
+            key=f"{request.key}/{job.id}/{int(job.percent or 0)}/{stage}"[:200],
+            tenant=request.tenant,
+            thread_id=request.thread_id,
+            plan_id=request.plan_id,
+            kind="step.progress",
+            payload={"step": request.step.id, "job_id": job.id, "percent": job.percent, "stage": stage},
+        )
+        await self._factory.records.write_event(event)
 
     def _here(self) -> set[str]:
         return {pool.name for pool in self._factory.pools.all() if isinstance(pool, LocalPool)}
@@ -100,6 +134,16 @@ class JobActivities:
         except NotFound as error:
             raise Unavailable(f"Job {name} has not started yet.", remedy="It is cancelled as soon as it has.") from error
         return {"job_id": job.id, "state": job.state.value}
+
+
+def stage_of(job: Job) -> str:
+    """Where a job is, in words."""
+    return job.stage or (f"waits: {job.waiting.reason}" if job.waiting else "")
+
+
+def waiting_for(lease: Lease) -> Waiting:
+    """Why a job waits whose lease does."""
+    return Waiting(code=LEASE_QUEUED, reason=f"lease {lease.id} waits: {waits_for(lease)}.", remedy=f"See: lineshaft leases why {lease.id}")
 
 
 def job_tool(request: StepCall) -> JobTool:  # type: ignore[type-arg]

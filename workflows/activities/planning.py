@@ -129,7 +129,10 @@ class PlanningActivities:
             for each in await factory.jobs.list(name)
             if each.state in {JobState.PENDING, JobState.RUNNING}
         ]
-        leases = [LeaseFact(id=each.id, slots=len(each.slots), purpose=each.purpose) for each in await factory.leases.list(name)]
+        leases = [
+            LeaseFact(id=each.id, slots=len(each.slots) or each.slots_wanted, purpose=each.purpose)
+            for each in await factory.leases.list(name)
+        ]
         return TeamFact(
             name=name,
             quota_slots=tenant.quota_slots,

@@ -76,7 +76,8 @@ class ReconcileActivities:
             held += page
         known = {lease.id for lease in held}
         ended = [await self._ended(each.lease_id) for each in exists if each.lease_id and each.lease_id not in known]
-        return [_owner(lease) for lease in [*held, *(lease for lease in ended if lease is not None)]]
+        begun = [lease for lease in held if lease.state.held]
+        return [_owner(lease) for lease in [*begun, *(lease for lease in ended if lease is not None)]]
 
     async def _ended(self, lease: str) -> Lease | None:
         try:

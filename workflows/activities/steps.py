@@ -5,6 +5,7 @@ from temporalio import activity
 from agents.scope import within
 from factory_infra.errors import Forbidden, InvalidInput, LineshaftError
 from factory_infra.factory import Factory
+from factory_infra.records.audit import NewEntry
 from tools.plan import Effect
 from tools.spec import Observation, ToolContext, observe, reference, refused
 from tools.toolbox import AnyTool, resolve_tool
@@ -82,6 +83,8 @@ class StepActivities:
         async with beating():
             context = tool_context(self._factory, request, request.key)
             told = await tool.undo(context, tool.parse(request.arguments), tool.result.model_validate(request.result))
+            entry = NewEntry(action=f"undo:{tool.name}", object=f"effect/{request.key}", tenant=request.tenant, actor="agents")
+            await self._factory.audit.add(entry)
         return {"undone": True, "told": told}
 
     @activity.defn(name="call_tool")

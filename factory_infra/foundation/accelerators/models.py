@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from factory_infra.foundation.pools.spec import PriceClass
+
 Placement = Literal["ours", "engine", "machines"]
 """Who says where a lease lies: we by slot index, the engine when a job starts, or machines that are made for the lease."""
 
@@ -37,6 +39,7 @@ class Pool(BaseModel):
     note: str = ""
     placement: Placement = "ours"
     machines: list[MachineType] = Field(default=[], description="Where machines are made for a lease: what may be made, the default first.")
+    price_class: PriceClass = Field(default="on_demand", description="How its machines are paid, where a lease does not say.")
 
     @property
     def kind(self) -> Literal["gpu", "cpu"]:

@@ -8,7 +8,7 @@ from factory_infra.foundation.accelerators.models import Pool, Slot
 from factory_infra.foundation.accelerators.registry import build
 from factory_infra.foundation.pools.book import PoolBook
 from factory_infra.foundation.pools.loading import Built
-from factory_infra.foundation.pools.spec import LocalPool, PoolSpec
+from factory_infra.foundation.pools.spec import AwsPool, LocalPool, PoolSpec
 from factory_infra.settings import Settings
 
 FRESH_SECONDS = 5.0
@@ -59,7 +59,8 @@ def bounded(pool: Pool, spec: PoolSpec) -> Pool:
     if isinstance(spec, LocalPool) and spec.shares > 1:
         slots = [share for slot in slots for share in shared(slot, spec.shares)]
     limit = len(slots) if spec.slots_max is None else spec.slots_max
-    return pool.model_copy(update={"name": spec.name, "slots": slots[:limit]})
+    price_class = spec.price_class if isinstance(spec, AwsPool) else pool.price_class
+    return pool.model_copy(update={"name": spec.name, "slots": slots[:limit], "price_class": price_class})
 
 
 def shared(slot: Slot, shares: int) -> list[Slot]:

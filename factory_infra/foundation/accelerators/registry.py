@@ -10,6 +10,7 @@ PROVIDERS: dict[str, str] = {
     "slurm": "factory_infra.foundation.accelerators.providers.slurm:SlurmAccelerators",
     "kubernetes": "factory_infra.foundation.accelerators.providers.kubernetes:KubernetesAccelerators",
     "aws": "factory_infra.foundation.accelerators.providers.aws:AwsAccelerators",
+    "twin": "factory_infra.foundation.accelerators.providers.twin:TwinAccelerators",
 }
 """A new provider is one module and one line here. This host's is built at once: everything needs it."""
 

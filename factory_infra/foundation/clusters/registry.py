@@ -6,7 +6,10 @@ from factory_infra.foundation.pools.book import PoolBook
 from factory_infra.foundation.pools.loading import Built, provider_class
 from factory_infra.settings import Settings
 
-PROVIDERS: dict[str, str] = {"aws": "factory_infra.foundation.clusters.providers.aws:AwsClusters"}
+PROVIDERS: dict[str, str] = {
+    "aws": "factory_infra.foundation.clusters.providers.aws:AwsClusters",
+    "twin": "factory_infra.foundation.clusters.providers.twin:TwinClusters",
+}
 """A new provider is one module and one line here. On other pools machines are there already, and none is made."""
 
 

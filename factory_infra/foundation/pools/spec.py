@@ -3,11 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, JsonValue, StringConstraints, TypeAdapter, model_validator
+
+from factory_infra.foundation.accelerators.catalogue import ACCELERATORS
+from factory_infra.foundation.twin.failures import FleetName
+from factory_infra.foundation.twin.market import Market
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
-ProviderName = Literal["local", "slurm", "kubernetes", "aws"]
+ProviderName = Literal["local", "slurm", "kubernetes", "aws", "twin"]
 PriceClass = Literal["on_demand", "spot", "reserved", "capacity_block"]
+WallName = Literal["files", "processes", "listing", "ports", "capabilities", "user"]
 
 
 class PoolBase(BaseModel):
@@ -19,6 +24,9 @@ class PoolBase(BaseModel):
     title: str = Field(default="", max_length=120, description="What people call it.")
     slots_max: int | None = Field(default=None, ge=0, le=1_000_000, description="At most so many slots are handed out.")
     idle_reclaim_seconds: int | None = Field(default=None, ge=60, description="A lease on which nothing ran for so long is ended.")
+    scheduling: dict[str, JsonValue] = Field(
+        default={}, description="Who comes first when not all fit: docs/scheduling.md has the fields. The scheduler checks them."
+    )
 
 
 class LocalPool(PoolBase):
@@ -32,9 +40,7 @@ class LocalPool(PoolBase):
     tenant_uid_first: int | None = Field(
         default=None, ge=1000, le=2_000_000_000, description="Each team's jobs run as a Unix user of their own, from this number on."
     )
-    walls_off: tuple[Literal["files", "processes", "listing", "ports", "capabilities", "user"], ...] = Field(
-        default=(), description="Walls around jobs that are left down on purpose."
-    )
+    walls_off: tuple[WallName, ...] = Field(default=(), description="Walls around jobs that are left down on purpose.")
 
 
 class SlurmPool(PoolBase):
@@ -139,7 +145,51 @@ class AwsPool(PoolBase):
         return self
 
 
-PoolSpec = Annotated[LocalPool | SlurmPool | KubernetesPool | AwsPool, Field(discriminator="provider")]
+class TwinPool(PoolBase):
+    """A simulated data centre: its machines, failures and markets come from a seed. What it tells is marked as simulated."""
+
+    provider: Literal["twin"] = "twin"
+    nodes: int = Field(default=4, ge=0, le=10_000, description="Machines that stand there. 0: they are made for leases and clusters.")
+    gpus: int = Field(default=8, ge=0, le=16, description="GPUs of one machine; 0: a slot is a core.")
+    gpu: str = Field(default="H100", max_length=40, description="Their type in the catalogue.")
+    cores: int = Field(default=96, ge=1, le=1024, description="Cores of one machine.")
+    memory_gib: int = Field(default=1024, ge=1, le=65_536, description="Memory of one machine.")
+    nodes_per_rack: int = Field(default=16, ge=1, le=10_000)
+    machines_max: int = Field(default=16, ge=0, le=10_000, description="Without standing ones: so many can be made.")
+    price_class: PriceClass = Field(default="on_demand", description="How machines that are made are paid.")
+    market: Market = Field(
+        default=Market(start_seconds=0.0), description="Prices, stock, interruptions and slow starts of machines that are made."
+    )
+    failures: FleetName = Field(default="none", description="Whose rate of failures its machines have: a published fleet's.")
+    failure_scale: float = Field(default=1.0, gt=0, le=1000, description="That rate times so much.")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    speed: float = Field(default=1.0, ge=0.001, le=1_000_000, description="Virtual seconds in a real one.")
+    programs: Literal["run", "simulate"] = Field(
+        default="run", description="run: jobs' programs really run, on this host. simulate: they do not, and their time is drawn."
+    )
+    job_seconds: float = Field(default=600.0, gt=0, le=31_536_000, description="Where programs are simulated: the median of run times.")
+    job_sigma: float = Field(default=0.8, ge=0, le=3, description="How far those spread (of a log-normal).")
+
+    @model_validator(mode="after")
+    def _its_name_says_what_it_is(self) -> "TwinPool":
+        if "twin" not in self.name and "simulated" not in self.name:
+            raise ValueError(
+                "the name of a simulated pool says so: it holds 'twin' or 'simulated', so that no screen shows it as a real one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gpu_is_known(self) -> "TwinPool":
+        if self.gpus and self.gpu not in ACCELERATORS:
+            raise ValueError(f"there is no accelerator '{self.gpu}' in the catalogue: {', '.join(ACCELERATORS)}")
+        if not self.nodes and not self.machines_max:
+            raise ValueError("a pool without nodes needs machines_max: it would have no slot")
+        if self.market.spot and self.price_class != "spot":
+            raise ValueError("market.spot is said by price_class: spot")
+        return self
+
+
+PoolSpec = Annotated[LocalPool | SlurmPool | KubernetesPool | AwsPool | TwinPool, Field(discriminator="provider")]
 POOL_SPEC: TypeAdapter[PoolSpec] = TypeAdapter(PoolSpec)
 
 

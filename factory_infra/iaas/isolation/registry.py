@@ -12,6 +12,7 @@ PROVIDERS: dict[str, str] = {
     "slurm": "factory_infra.iaas.isolation.providers.slurm:SlurmWalls",
     "kubernetes": "factory_infra.iaas.isolation.providers.kubernetes:KubernetesWalls",
     "aws": "factory_infra.iaas.isolation.providers.aws:AwsWalls",
+    "twin": "factory_infra.iaas.isolation.providers.twin:twin_walls",
 }
 """A new provider is one module and one line here."""
 

@@ -9,6 +9,7 @@ PROVIDERS: dict[str, str] = {
     "slurm": "factory_infra.iaas.jobs.providers.slurm:SlurmJobs",
     "kubernetes": "factory_infra.iaas.jobs.providers.kubernetes:KubernetesJobs",
     "aws": "factory_infra.iaas.jobs.providers.aws:AwsJobs",
+    "twin": "factory_infra.iaas.jobs.providers.twin:twin_jobs",
 }
 """A new provider is one module and one line here. This host's is one for all its pools, and built by who puts the factory together."""
 

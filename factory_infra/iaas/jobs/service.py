@@ -13,11 +13,13 @@ from factory_infra.database import Database, utcnow
 from factory_infra.errors import Conflict, InvalidInput, LineshaftError, NotFound, Unavailable
 from factory_infra.foundation.pools.book import PoolBook
 from factory_infra.foundation.pools.loading import Built
-from factory_infra.foundation.pools.spec import LocalPool, PoolSpec, SlurmPool
+from factory_infra.foundation.pools.spec import LocalPool, PoolSpec, SlurmPool, TwinPool
 from factory_infra.iaas.jobs.interface import JobFiles, JobRetry, Jobs, JobTail, JobTasks
-from factory_infra.iaas.jobs.models import Job, JobSpec, JobState, LogChunk
+from factory_infra.iaas.jobs.models import Job, JobSpec, JobState, LogChunk, Waiting
 from factory_infra.iaas.jobs.programs import python_environment
 from factory_infra.iaas.jobs.tables import JobRow
+from factory_infra.records.audit import NewEntry, digest_of, write
+from factory_infra.second_wall import bounded
 
 ASKED_AT_ONCE = 16
 CONTAINER_PYTHON = "python3"
@@ -51,39 +53,81 @@ class PooledJobs:
         """
         pool = self._book.named(spec.pool)
         asked = adapted(spec.model_copy(update={"pool": pool.name}), pool)
-        there = await self._record(asked)
-        if there != pool.name:
-            reason = f"Job {spec.id} was submitted to pool '{there}' before."
-            raise Conflict(reason, remedy="Submit it under another id.", code="job_elsewhere")
-        job = await self.provider(pool.name).submit(asked)
-        return await self._kept(job, pool.name)
+        await self._record(asked)
+        ended = await self._let_go(asked)
+        return ended or await self._kept(await self.provider(pool.name).submit(asked), pool.name)
+
+    async def hold(self, spec: JobSpec, waiting: Waiting) -> Job:
+        """Keep a job that waits for its lease: it is listed, explained and cancelled like any other, and no engine knows of it yet.
+
+        Again, it tells why it waits now. Once its engine was asked, or it was ended, nothing changes; its state is returned.
+        """
+        pool = self._book.named(spec.pool)
+        await self._record(spec.model_copy(update={"pool": pool.name}), held=True)
+        async with self._database.transaction() as session:
+            row = await session.get_one(JobRow, (spec.tenant, spec.id), with_for_update=True)
+            told = {**row.last, "waiting": waiting.model_dump(mode="json")}
+            if row.held and not row.final and row.last != told:
+                row.last = told
+            return Job.model_validate(row.last)
+
+    async def _let_go(self, spec: JobSpec) -> Job | None:
+        """From here on the engine is asked; unless the job was ended while it was held: then return it as it ended.
+
+        A lease that waited may have begun in another of its pools; a job that was not held stays where it is: Conflict `job_elsewhere`.
+        """
+        async with self._database.transaction() as session:
+            row = await session.get_one(JobRow, (spec.tenant, spec.id), with_for_update=True)
+            if row.held and row.final:
+                return Job.model_validate(row.last)
+            if not row.held and row.pool != spec.pool:
+                reason = f"Job {spec.id} was submitted to pool '{row.pool}' before."
+                raise Conflict(reason, remedy="Submit it under another id.", code="job_elsewhere")
+            row.held, row.pool = False, spec.pool
+        return None
+
+    async def _end_held(self, job_id: str, tenant: str) -> Job | None:
+        """End a job that no engine knows of; None where one does by now."""
+        async with self._database.transaction() as session:
+            row = await session.get_one(JobRow, (tenant, job_id), with_for_update=True)
+            if not row.held:
+                return None
+            if not row.final:
+                now = utcnow()
+                ended = {"state": JobState.CANCELLED, "finished_at": now, "waiting": None}
+                row.last = Job.model_validate(row.last).model_copy(update=ended).model_dump(mode="json")
+                row.final, row.ended_at = True, now
+            return Job.model_validate(row.last)
 
     async def get(self, job_id: str, tenant: str) -> Job:
         """Return the job's present state; one that ended as its row says, even when its engine has forgotten it. Raises NotFound."""
         row = await self._row(job_id, tenant)
         if row is None:
             return await self._local.get(job_id, tenant)
-        if row.final:
+        if row.final or row.held:
             return Job.model_validate(row.last)
         return await self._kept(await self._asked(row), row.pool)
 
     async def list(self, tenant: str | None = None) -> builtins.list[Job]:
         """Return the jobs of a tenant, or all, newest first. A pool that does not answer shows what was last known of its jobs."""
         local = {pool.name for pool in self._book.all() if isinstance(pool, LocalPool)}
-        query = select(JobRow).where(JobRow.pool.not_in(local)).order_by(JobRow.asked_at.desc())
+        query = select(JobRow).where(JobRow.pool.not_in(local) | JobRow.held).order_by(JobRow.asked_at.desc())
         if tenant is not None:
             query = query.where(JobRow.tenant == tenant)
         async with self._database.transaction() as session:
             rows = builtins.list(await session.scalars(query))
         at_once = asyncio.Semaphore(ASKED_AT_ONCE)
         elsewhere = await asyncio.gather(*(self._last_known(row, at_once) for row in rows))
-        found = [*elsewhere, *await self._local.list(tenant)]
+        found = [*elsewhere, *await self._local.list(bounded(tenant))]
         asked = {(row.tenant, row.id): row.asked_at for row in rows}
         epoch = utcnow()
         return sorted(found, key=lambda job: asked.get((job.tenant, job.id)) or job.started_at or epoch, reverse=True)
 
     async def logs(self, job_id: str, tenant: str, offset: int = 0, limit: int = 65536) -> LogChunk:
         """Return the log from a byte offset. Raises NotFound."""
+        row = await self._row(job_id, tenant)
+        if row is not None and row.held:
+            return LogChunk(text="", next_offset=0, complete=row.final)
         return await (await self._provider_of(job_id, tenant)).logs(job_id, tenant, offset, limit)
 
     async def cancel(self, job_id: str, tenant: str) -> Job:
@@ -91,11 +135,15 @@ class PooledJobs:
         row = await self._row(job_id, tenant)
         if row is not None and row.final:
             return Job.model_validate(row.last)
+        if row is not None and row.held and (ended := await self._end_held(job_id, tenant)) is not None:
+            return ended
         job = await (await self._provider_of(job_id, tenant)).cancel(job_id, tenant)
         return job if row is None else await self._kept(job, row.pool)
 
     async def tail(self, job_id: str, tenant: str, limit: int = 8192) -> str:
         """Return whole lines from the log's end, at most so many bytes. Raises NotFound."""
+        if await self._is_held(job_id, tenant):
+            return ""
         provider = await self._provider_of(job_id, tenant)
         return await cast(JobTail, provider).tail(job_id, tenant, limit) if hasattr(provider, "tail") else ""
 
@@ -111,6 +159,8 @@ class PooledJobs:
         job = await self.get(job_id, tenant)
         if not job.state.final or job.state is JobState.SUCCEEDED:
             raise Conflict(f"Job {job_id} is {job.state}.", remedy="Only what ended without success is started again.")
+        if await self._is_held(job_id, tenant):
+            raise Conflict(f"Job {job_id} ended while it waited for its lease.", remedy="Submit it again.", code="job_never_began")
         provider = await self._provider_of(job_id, tenant)
         if not hasattr(provider, "retry"):
             raise not_offered("retries", job_id)
@@ -120,10 +170,17 @@ class PooledJobs:
 
     async def tasks(self, job_id: str, tenant: str, limit: int = 100, offset: int = 0) -> builtins.list[Job]:
         """Return a page of an array's tasks by index. Raises NotFound, or InvalidInput `not_offered`."""
+        if await self._is_held(job_id, tenant):
+            return []
         provider = await self._provider_of(job_id, tenant)
         if not hasattr(provider, "tasks"):
             raise not_offered("arrays", job_id)
         return await cast(JobTasks, provider).tasks(job_id, tenant, limit, offset)
+
+    async def lease_of(self, job_id: str, tenant: str) -> str:
+        """Return the lease that a job was asked for on; empty where that is not known."""
+        row = await self._row(job_id, tenant)
+        return row.lease_id if row is not None else ""
 
     async def of_lease(self, lease_id: str) -> builtins.list[Job]:
         """Return the jobs that were asked for on a lease, each as last known."""
@@ -138,8 +195,8 @@ class PooledJobs:
         at_once = asyncio.Semaphore(ASKED_AT_ONCE)
         return sum(job.state.final for job in await asyncio.gather(*(self._last_known(row, at_once) for row in rows)))
 
-    async def _record(self, spec: JobSpec) -> str:
-        """Write the row unless one is there; return its pool."""
+    async def _record(self, spec: JobSpec, *, held: bool = False) -> None:
+        """Write the row unless one is there."""
         waiting = Job(id=spec.id, tenant=spec.tenant, name=spec.name, state=JobState.PENDING, pool=spec.pool)
         values = {
             "tenant": spec.tenant,
@@ -150,16 +207,22 @@ class PooledJobs:
             "final": False,
             "asked_at": utcnow(),
             "last": waiting.model_dump(mode="json"),
+            "held": held,
         }
-        statement = insert(JobRow).values(values).on_conflict_do_nothing()
+        statement = insert(JobRow).values(values).on_conflict_do_nothing().returning(JobRow.id)
         async with self._database.transaction() as session:
-            await session.execute(statement)
-            return (await session.get_one(JobRow, (spec.tenant, spec.id))).pool
+            if await session.scalar(statement) is not None:
+                named = f"job/{spec.tenant}/{spec.id}"
+                await write(session, NewEntry(action="jobs:submit", object=named, tenant=spec.tenant, after=digest_of(spec)))
 
     async def _row(self, job_id: str, tenant: str) -> JobRow | None:
         """The row of a job, or of the array that a task `ID.INDEX` belongs to (then not as ended: its tasks are asked for)."""
         async with self._database.transaction() as session:
             return await session.get(JobRow, (tenant, job_id))
+
+    async def _is_held(self, job_id: str, tenant: str) -> bool:
+        row = await self._row(job_id, tenant)
+        return row is not None and row.held
 
     async def _provider_of(self, job_id: str, tenant: str) -> Jobs:
         row = await self._row(job_id, tenant)
@@ -178,7 +241,7 @@ class PooledJobs:
             return last if last.state is JobState.PENDING else last.model_copy(update={"state": JobState.LOST})
 
     async def _last_known(self, row: JobRow, at_once: asyncio.Semaphore) -> Job:
-        if row.final:
+        if row.final or row.held:
             return Job.model_validate(row.last)
         async with at_once:
             try:
@@ -208,7 +271,7 @@ def not_offered(ability: str, job_id: str) -> InvalidInput:
 
 def adapted(spec: JobSpec, pool: PoolSpec) -> JobSpec:
     """The specification with the interpreter that the pool has, where a program of ours runs: this one's path means nothing elsewhere."""
-    if isinstance(pool, LocalPool) or not spec.argv or spec.argv[0] != sys.executable:
+    if isinstance(pool, LocalPool | TwinPool) or not spec.argv or spec.argv[0] != sys.executable:
         return spec
     if isinstance(pool, SlurmPool):
         return spec.model_copy(update={"argv": [pool.python or sys.executable, *spec.argv[1:]]})

@@ -23,3 +23,4 @@ class JobRow(Base):
     asked_at: Mapped[datetime] = mapped_column(index=True)
     ended_at: Mapped[datetime | None]
     last: Mapped[dict[str, JsonValue]]
+    held: Mapped[bool] = mapped_column(Boolean, default=False)

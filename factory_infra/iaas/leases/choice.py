@@ -27,6 +27,7 @@ class Quote(NamedTuple):
     slot_kind: str
     accelerator: str
     machine: str
+    price_class: str
 
 
 def check_request(request: LeaseRequest) -> None:
@@ -57,14 +58,18 @@ def choose(request: LeaseRequest, pool: Pool, taken: Collection[int], unfit: Col
 
 def quoted(request: LeaseRequest, pool: Pool) -> Quote:
     """How many slots a grant would hold, and of what: where machines are made, every slot of them. Raises for what never fits."""
+    price_class = request.price_class or pool.price_class
     if pool.placement == "machines":
         machine = machine_for(request, pool)
         count = -(-request.slots // machine.slots) * machine.slots
         need(count, len(pool.slots), pool)
-        return Quote(count, machine.kind, machine.accelerator, machine.name)
+        return Quote(count, machine.kind, machine.accelerator, machine.name, price_class)
     fitting = of_type(pool.slots, request.accelerator, pool.name)
     need(request.slots, len(fitting), pool)
-    return Quote(request.slots, pool.kind, fitting[0].accelerator if request.accelerator else "", "")
+    if request.topology == "node" and request.slots > (most := max(Counter(slot.node for slot in fitting).values())):
+        reason = f"No machine of pool '{pool.name}' has {request.slots} such slots."
+        raise CapacityExceeded(reason, remedy=f"Ask for at most {most}, or leave the topology out.")
+    return Quote(request.slots, pool.kind, fitting[0].accelerator if request.accelerator else "", "", price_class)
 
 
 def need(asked: int, there: int, pool: Pool) -> None:

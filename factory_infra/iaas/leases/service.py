@@ -1,38 +1,45 @@
-"""Grants slots of the pools to tenants: exact under concurrency, by one lock per pool."""
+"""Grants slots of the pools to tenants: exact under concurrency, by one lock for all grants."""
 
 import builtins
-import hashlib
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from factory_infra.database import Database, utcnow
-from factory_infra.errors import Conflict, InvalidInput, LineshaftError, NotFound, QuotaExceeded
+from factory_infra.errors import CapacityExceeded, Conflict, InvalidInput, LineshaftError, NotFound
 from factory_infra.foundation.accelerators.interface import AcceleratorPools
-from factory_infra.foundation.accelerators.models import Pool
 from factory_infra.foundation.clusters.models import Cluster, ClusterSpec
 from factory_infra.foundation.clusters.naming import cluster_id
-from factory_infra.iaas.leases.choice import LEASE_SECONDS_MAX, Choice, Quote, check_request, choose, quoted
+from factory_infra.iaas.leases.admission import Admission, standing, taken_of
+from factory_infra.iaas.leases.choice import LEASE_SECONDS_MAX, Quote, check_request, quoted
+from factory_infra.iaas.leases.granting import LOCK, Granting
 from factory_infra.iaas.leases.interface import Fitness, MachineMakers, NoMachines, unfit_nodes
-from factory_infra.iaas.leases.models import HELD, Lease, LeaseRequest, LeaseState, Usage
+from factory_infra.iaas.leases.models import HELD, OPEN, Lease, LeaseRequest, LeaseState, Usage
+from factory_infra.iaas.leases.rows import (
+    back_in_line,
+    cluster_spec,
+    end_if_overdue,
+    not_there,
+    renewal_id,
+    withdraw,
+)
 from factory_infra.iaas.leases.tables import LeaseRow, QuotaRow
+from factory_infra.iaas.scheduling.rules import SchedulingRules
 
 PAGE_MAX = 500
 TERMS_MAX = 100
 
 
-def lease_id(key: str) -> str:
-    """The id of the lease that a key asks for: known before it is granted, so that money can be reserved under it."""
-    return "lease-" + hashlib.sha256(key.encode()).hexdigest()[:16]
+class Granted(NamedTuple):
+    """What a pass granted, and what must give way before more can be."""
 
-
-def renewal_id(key: str) -> str:
-    """The name of the renewal that a key asks for, known before it is granted."""
-    return hashlib.sha256(key.encode()).hexdigest()[:12]
+    leases: list[Lease]
+    to_preempt: list[str]
 
 
 class Leases:
@@ -43,6 +50,7 @@ class Leases:
         accelerators: the pools and their slots.
         makers: what makes machines, for pools where that is how a lease comes about.
         fitness: who says which nodes must not be handed out.
+        rules: how pools decide who comes first, and the tree of quotas; without them, fair shares and no tree.
     """
 
     def __init__(
@@ -51,23 +59,27 @@ class Leases:
         accelerators: AcceleratorPools,
         makers: MachineMakers | None = None,
         fitness: Sequence[Fitness] = (),
+        rules: SchedulingRules | None = None,
     ) -> None:
         self._database = database
         self._accelerators = accelerators
         self._makers = makers or NoMachines()
         self._fitness = tuple(fitness)
+        self.granting = Granting(accelerators, fitness, rules or SchedulingRules())
+        self.admission = Admission(database, accelerators, self.granting)
 
     async def acquire(self, request: LeaseRequest) -> Lease:
-        """Grant slots. The same key returns the same lease, and goes on where an earlier try was cut off.
+        """Grant slots, or let the request wait for them as long as it asks to: then the lease is `queued`, and passes grant it.
 
-        Raises InvalidInput for a count, a time or a type that makes no sense, NotFound for a pool that is not there, CapacityExceeded when
-        it has too few or too few free, QuotaExceeded when the tenant would hold more than it may, and Unavailable (retryable, with the
-        same key) when machines are being made and their maker does not answer.
+        The same key returns the same lease, and goes on where an earlier try was cut off. Raises InvalidInput for a count, a time, a type
+        or a queue that makes no sense, NotFound for a pool that is not there, CapacityExceeded when it has too few, and for one that does
+        not wait, when too few are free or others come first; QuotaExceeded when the tenant would hold more than it may, and Unavailable
+        (retryable, with the same key) when machines are being made and their maker does not answer.
         """
         check_request(request)
         known = await self._known(request.key)
         if known is None:
-            known = await self._grant(request)
+            known = await self.admission.grant(request)
         if known.state is LeaseState.REFUSED:
             raise Conflict(f"Lease {known.id} was refused before.", remedy="Ask again: it is another lease then.", code="lease_refused")
         return known if known.state is not LeaseState.GRANTING else await self._make(known)
@@ -77,67 +89,72 @@ class Leases:
         check_request(request)
         known = await self._known(request.key)
         if known is not None:
-            return Quote(len(known.slots), known.slot_kind, known.accelerator, known.machine)
+            price_class = request.price_class or known.price_class
+            return Quote(known.slots_wanted or len(known.slots), known.slot_kind, known.accelerator, known.machine, price_class)
         return quoted(request, await self._accelerators.pool(request.pool))
+
+    async def quotes(self, request: LeaseRequest) -> Sequence[Quote]:
+        """Tell what a grant would hold in each of the pools that will do: it may cost what the dearest does. Raises as `quote`."""
+        others = [await self.quote(request.model_copy(update={"pool": name})) for name in request.or_pools]
+        return [await self.quote(request), *others]
 
     async def _known(self, key: str) -> Lease | None:
         async with self._database.transaction() as session:
             row = await session.scalar(select(LeaseRow).where(LeaseRow.key == key))
         return None if row is None else Lease.model_validate(row)
 
-    async def _grant(self, request: LeaseRequest) -> Lease:
-        pool = await self._accelerators.pool(request.pool)
-        quote = quoted(request, pool)
-        unfit = await unfit_nodes(self._fitness, pool.name)
-        async with self._database.transaction(lock=f"pool/{pool.name}") as session:
-            again = await session.scalar(select(LeaseRow).where(LeaseRow.key == request.key))
-            if again is not None:
-                return Lease.model_validate(again)
-            taken = await self._taken(session, pool.name)
-            await self._refuse_over_quota(session, request.tenant, quote.slots)
-            row = new_row(request, pool, choose(request, pool, taken, unfit))
-            session.add(row)
-            await session.flush()
-            return Lease.model_validate(row)
+    async def crowded(self) -> bool:
+        """Whether a request takes its turn among others, or under a tree of quotas: then only the scheduler knows when it begins."""
+        return bool(self.granting.rules.quotas().queues) or bool(await self.admission.crowded())
 
-    async def _refuse_over_quota(self, session: AsyncSession, tenant: str, slots: int) -> None:
-        quota, used = await self._quota(session, tenant), len(await self._held(session, tenant))
-        if used + slots > quota:
-            raise QuotaExceeded(
-                f"Team {tenant} holds {used} of its {quota} slots; {slots} more are not left.",
-                remedy="Release a lease, ask for fewer, or have an administrator raise the quota.",
-            )
+    async def grant_waiting(self) -> Granted:
+        """Do one pass: grant what waits and may begin now, in the order of the pools' policies. Any process may do one at any time.
+
+        Where it is cut off, it did all or nothing. What it names as to be preempted holds its slots until it is reclaimed.
+        """
+        pools = await self.admission.crowded()
+        if not pools:
+            return Granted([], [])
+        ground = await self.granting.ground(pools)
+        async with self._database.transaction(lock=LOCK, whole=True) as session:
+            passed = await self.granting.run(session, ground)
+            await session.flush()
+            return Granted([Lease.model_validate(row) for row in passed.granted], passed.to_preempt)
+
+    async def unmade(self) -> Sequence[Lease]:
+        """Return leases that waited, were granted, and whose machines are not there yet: whoever finds them has them made."""
+        query = select(LeaseRow).where(LeaseRow.state == LeaseState.GRANTING.value, LeaseRow.asked_at.is_not(None))
+        async with self._database.transaction(whole=True) as session:
+            return [Lease.model_validate(row) for row in await session.scalars(query)]
+
+    async def make(self, lease: Lease) -> Lease:
+        """Have the machines of a granted lease made. Raises as `acquire`."""
+        return await self._make(lease)
 
     async def _make(self, lease: Lease) -> Lease:
-        """Have the machines made, under the lease's id. What cannot be had ends the lease: it never began, and costs nothing."""
+        """Have the machines made, under the lease's id.
+
+        What cannot be had ends the lease: it never began, and costs nothing. One that may wait does, and they are asked for again later.
+        """
         try:
             cluster = await self._makers.of(lease.pool).provision(await self._cluster_spec(lease))
         except LineshaftError as error:
+            if isinstance(error, CapacityExceeded) and (queued := await self._back_in_line(lease.id, error.reason)) is not None:
+                return queued
             if not error.retryable:
                 await self._end(lease.tenant, lease.id, LeaseState.REFUSED)
             raise
         return await self._made(lease, cluster)
 
+    async def _back_in_line(self, lease: str, reason: str) -> Lease | None:
+        async with self._database.transaction() as session:
+            row = await session.get_one(LeaseRow, lease, with_for_update=True)
+            return Lease.model_validate(row) if back_in_line(row, reason) else None
+
     async def _cluster_spec(self, lease: Lease) -> ClusterSpec:
         pool = await self._accelerators.pool(lease.pool)
-        machine = next((each for each in pool.machines if each.name == lease.machine), None)
-        if machine is None:
-            reason = f"Pool '{lease.pool}' does not make a {lease.machine} any more."
-            raise InvalidInput(reason, remedy="Plan again with what it makes now.", code="machine_unknown")
-        others = [each.name for each in pool.machines if each.accelerator == machine.accelerator and each.slots == machine.slots]
         async with self._database.transaction() as session:
-            row = await session.get_one(LeaseRow, lease.id)
-        return ClusterSpec(
-            key=lease.id,
-            tenant=lease.tenant,
-            lease_id=lease.id,
-            run_id=lease.plan_id,
-            machine=machine.name,
-            alternatives=tuple(name for name in others if name != machine.name),
-            count=len(lease.slots) // machine.slots,
-            price_class=row.price_class,
-            topology="rack" if row.topology == "rack" else "any",
-        )
+            return cluster_spec(await session.get_one(LeaseRow, lease.id), pool)
 
     async def _made(self, lease: Lease, cluster: Cluster) -> Lease:
         """Begin the term now that the machines are there; where the lease was ended meanwhile, they go at once."""
@@ -153,17 +170,10 @@ class Leases:
             raise Conflict(f"Lease {found.id} was ended while it was granted.", remedy="Ask again.", code="lease_refused")
         return found
 
-    async def _taken(self, session: AsyncSession, pool: str) -> set[int]:
-        """Slots that somebody holds; what is overdue ends here."""
-        now, taken = utcnow(), set[int]()
-        for row in await session.scalars(select(LeaseRow).where(LeaseRow.state.in_(HELD), LeaseRow.pool == pool)):
-            if not end_if_overdue(row, now):
-                taken.update(row.slots)
-        return taken
-
-    async def _held(self, session: AsyncSession, tenant: str) -> builtins.list[int]:
-        rows = await session.scalars(select(LeaseRow).where(LeaseRow.tenant == tenant, LeaseRow.state.in_(HELD)))
-        return [slot for row in rows for slot in row.slots]
+    async def _held(self, session: AsyncSession, tenant: str) -> int:
+        """How many slots a tenant holds, in all pools."""
+        rows = await session.scalars(select(LeaseRow).where(*standing(), LeaseRow.tenant == tenant))
+        return sum(len(row.slots) for row in rows)
 
     async def _quota(self, session: AsyncSession, tenant: str) -> int:
         row = await session.get(QuotaRow, tenant)
@@ -190,8 +200,8 @@ class Leases:
             if row is None or row.tenant != tenant:
                 raise not_there(lease)
             now = utcnow()
-            if row.state == LeaseState.GRANTING.value:
-                row.state, row.ended_at = LeaseState.REFUSED.value, row.granted_at
+            if row.state in {LeaseState.QUEUED.value, LeaseState.GRANTING.value}:
+                withdraw(row)
             elif row.state == LeaseState.ACTIVE.value and not end_if_overdue(row, now):
                 row.state, row.ended_at = state.value, now
             return Lease.model_validate(row)
@@ -252,22 +262,22 @@ class Leases:
     async def list(
         self, tenant: str | None = None, *, active: bool = True, pool: str = "", limit: int = 100, offset: int = 0
     ) -> builtins.list[Lease]:
-        """Return leases, newest first: those of a tenant, or all; with a pool, only those in it."""
+        """Return leases, newest first: of a tenant, or all; with a pool, only those in it. Active ones hold slots or wait for them."""
         query = select(LeaseRow).order_by(LeaseRow.granted_at.desc(), LeaseRow.id).limit(min(limit, PAGE_MAX)).offset(offset)
         if tenant is not None:
             query = query.where(LeaseRow.tenant == tenant)
         if active:
-            query = query.where(LeaseRow.state.in_(HELD))
+            query = query.where(LeaseRow.state.in_(OPEN))
         if pool:
             query = query.where(LeaseRow.pool == pool)
         async with self._database.transaction() as session:
             return [Lease.model_validate(row) for row in await session.scalars(query)]
 
     async def held(self) -> set[str]:
-        """Return the ids of all leases that are held now, in every pool; what is overdue ends here."""
+        """Return the ids of all leases that are held or waited for now, in every pool; what is overdue ends here."""
         now = utcnow()
         async with self._database.transaction() as session:
-            rows = list(await session.scalars(select(LeaseRow).where(LeaseRow.state.in_(HELD)).with_for_update()))
+            rows = list(await session.scalars(select(LeaseRow).where(LeaseRow.state.in_(OPEN)).order_by(LeaseRow.id).with_for_update()))
             return {row.id for row in rows if not end_if_overdue(row, now)}
 
     async def ended(self, leases: Collection[str]) -> Sequence[Lease]:
@@ -293,8 +303,8 @@ class Leases:
         """Tell what a tenant holds and what is left in a pool, now."""
         found = await self._accelerators.pool(pool)
         unfit = await unfit_nodes(self._fitness, found.name)
-        async with self._database.transaction(lock=f"pool/{found.name}") as session:
-            taken = await self._taken(session, found.name)
+        async with self._database.transaction(whole=True) as session:
+            taken = await taken_of(session, found.name)
             return Usage(
                 tenant=tenant,
                 pool=found.name,
@@ -302,7 +312,7 @@ class Leases:
                 slots_total=len(found.slots),
                 slots_free=sum(slot.index not in taken and slot.node not in unfit for slot in found.slots),
                 quota_slots=await self._quota(session, tenant),
-                quota_slots_used=len(await self._held(session, tenant)),
+                quota_slots_used=await self._held(session, tenant),
             )
 
     async def set_quota(self, tenant: str, slots_max: int) -> None:
@@ -315,44 +325,3 @@ class Leases:
         """Return how many slots a tenant may hold."""
         async with self._database.transaction() as session:
             return await self._quota(session, tenant)
-
-
-def new_row(request: LeaseRequest, pool: Pool, chosen: Choice) -> LeaseRow:
-    """The row of a grant: held from now on. Where machines must be made, its term begins when they are there."""
-    now, made = utcnow(), bool(chosen.machine)
-    return LeaseRow(
-        id=lease_id(request.key),
-        key=request.key,
-        tenant=request.tenant,
-        pool=pool.name,
-        slot_kind=chosen.slots[0].kind,
-        slots=[slot.index for slot in chosen.slots],
-        purpose=request.purpose[:200],
-        plan_id=request.plan_id,
-        state=(LeaseState.GRANTING if made else LeaseState.ACTIVE).value,
-        granted_at=now,
-        expires_at=now + timedelta(seconds=request.seconds),
-        accelerator=chosen.slots[0].accelerator if made or request.accelerator else "",
-        price_class=request.price_class or "on_demand",
-        topology=request.topology,
-        devices=[slot.device for slot in chosen.slots if slot.device],
-        machine=chosen.machine,
-        machines=[],
-        cluster_id="",
-        cluster_gone=not made,
-        terms=[request.seconds],
-        renewals=[],
-    )
-
-
-def end_if_overdue(row: LeaseRow, now: datetime) -> bool:
-    """A lease ends with its term, whenever that is noticed: it never costs more than was reserved for it."""
-    if row.expires_at > now or row.state == LeaseState.GRANTING.value:
-        return False
-    row.state, row.ended_at = LeaseState.EXPIRED.value, row.expires_at
-    return True
-
-
-def not_there(lease: str) -> NotFound:
-    """Absent, or another team's."""
-    return NotFound(f"There is no lease {lease}.", remedy="List the leases with GET /v1/leases.")

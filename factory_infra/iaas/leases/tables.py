@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from pydantic import JsonValue
 from sqlalchemy import Boolean, String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -35,6 +36,12 @@ class LeaseRow(Base):
     cluster_gone: Mapped[bool] = mapped_column(Boolean, default=True, index=True)
     terms: Mapped[list[int]] = mapped_column(default=list)
     renewals: Mapped[list[str]] = mapped_column(default=list)
+    queue: Mapped[str] = mapped_column(String(200), default="")
+    slots_wanted: Mapped[int] = mapped_column(default=0)
+    wanted: Mapped[dict[str, JsonValue]] = mapped_column(default=dict)
+    asked_at: Mapped[datetime | None]
+    give_up_at: Mapped[datetime | None]
+    waiting: Mapped[dict[str, JsonValue]] = mapped_column(default=dict)
 
 
 class QuotaRow(Base):

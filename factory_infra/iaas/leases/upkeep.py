@@ -10,7 +10,7 @@ from factory_infra.errors import LineshaftError
 from factory_infra.foundation.pools.book import PoolBook
 from factory_infra.iaas.jobs.service import PooledJobs
 from factory_infra.iaas.jobs.tables import JobRow
-from factory_infra.iaas.leases.models import HELD, Lease, LeaseState
+from factory_infra.iaas.leases.models import OPEN, Lease, LeaseState
 from factory_infra.iaas.leases.service import Leases
 from factory_infra.iaas.leases.tables import LeaseRow
 
@@ -92,7 +92,7 @@ class Upkeep:
         query = (
             select(JobRow.tenant, JobRow.id)
             .join(LeaseRow, LeaseRow.id == JobRow.lease_id)
-            .where(JobRow.final.is_(False), LeaseRow.state.not_in(HELD))
+            .where(JobRow.final.is_(False), LeaseRow.state.not_in(OPEN))
         )
         async with self._database.transaction() as session:
             return [(tenant, job) for tenant, job in await session.execute(query)]

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKeyConstraint, Index, String
+from sqlalchemy import ForeignKeyConstraint, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from factory_infra.database import Base, utcnow
@@ -22,6 +22,10 @@ class EndpointRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     job_id: Mapped[str] = mapped_column(String(128))
     port: Mapped[int]
+    pool: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    """Where its servers run; empty: on this host."""
+    asleep: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Scaled to zero: the next question starts its server."""
     updated_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from factory_infra.batched import Batched
 from factory_infra.errors import Unauthenticated
 from factory_infra.notices import News, Remembered
+from factory_infra.paas.tenants.channels import KEYS_CHANNEL
 from factory_infra.paas.tenants.models import ApiKey, Principal
 from factory_infra.paas.tenants.proof import NO_KEY, KeyProof, check, invalid_key, parted
-from factory_infra.paas.tenants.service import KEYS_CHANNEL, Tenants
+from factory_infra.paas.tenants.service import Tenants
 
 KEYS_MAX = 20_000
 UNKNOWN_MAX = 10_000

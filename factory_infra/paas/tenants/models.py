@@ -23,6 +23,7 @@ class Role(StrEnum):
 
     VIEWER = "viewer"
     USER = "user"
+    OPERATOR = "operator"
     APPROVER = "approver"
     ADMIN = "admin"
 
@@ -47,6 +48,11 @@ class Tenant(BaseModel):
     budget: Decimal = Field(description="Money that may be spent and reserved in all, in the price book's currency.")
     quota_slots: int
     created_at: datetime
+    title: str = Field(default="", description="What people call it, in any script.")
+    organisation: str | None = None
+    revision: int = Field(default=1, description="How often it was changed: name it in a change, and nobody's is overwritten.")
+    closed_at: datetime | None = Field(default=None, description="When it was closed: its keys ended then, its records remain.")
+    note: str = Field(default="", description="What a change leaves to know, such as a quota below what is held.")
 
 
 class KeyTerms(BaseModel):
@@ -57,6 +63,8 @@ class KeyTerms(BaseModel):
     project: str = Field(default="", description="The project that its use is charged to; empty for none.")
     models: frozenset[str] | None = Field(default=None, description="The models that it may call; None for all of its team's.")
     scopes: frozenset[Scope] = SCOPES
+    custom_role: str = ""
+    account: str = ""
 
 
 EVERY_TERM = KeyTerms()
@@ -83,6 +91,8 @@ class ApiKey(BaseModel):
     tenant: str | None
     name: str
     role: Role
+    custom_role: str = Field(default="", description="A role of the team's or its organisation's own; empty for none.")
+    account: str = Field(default="", description="The service account that it was made for.")
     project: str = ""
     models: list[str] | None = Field(default=None, description="The models that it may call; null for all of its team's.")
     scopes: list[Scope] = Field(
@@ -109,6 +119,12 @@ class Principal(BaseModel):
     name: str
     role: Role
     tenant: str | None = Field(description="None for an administrator, who sees every team.")
+    permissions: frozenset[str] | None = Field(
+        default=None, description="Of a role of one's own: all that it may; None where the role says it."
+    )
+    manages: frozenset[str] = Field(default=frozenset(), description="The organisations and teams that a person administers: KIND/NAME.")
+    custom_role: str = Field(default="", description="The role of one's own that it has; empty for none.")
+    project: str = Field(default="", description="The only project that it acts in; empty for none.")
 
     @property
     def actor(self) -> str:

@@ -9,14 +9,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, func, or_, select, update
 
-from factory_infra.database import Database, utcnow
+from factory_infra.database import Database, utcnow, widened
 from factory_infra.errors import Conflict, Forbidden, InvalidInput, NotFound
 from factory_infra.iaas.leases.service import Leases
 from factory_infra.notices import tell
+from factory_infra.paas.tenants.channels import DIRECTORY_CHANNEL, KEYS_CHANNEL, LIMITS_CHANNEL, WHO
 from factory_infra.paas.tenants.models import (
     EVERY_KEY,
     EVERY_TERM,
     NAME_PATTERN,
+    PLATFORM,
     ApiKey,
     KeyFilter,
     KeyState,
@@ -26,14 +28,23 @@ from factory_infra.paas.tenants.models import (
     Role,
     Tenant,
 )
-from factory_infra.paas.tenants.proof import LONG_AGO, NO_KEY, PEPPERED, KeyProof, check, digest_of, fits, invalid_key, parted
+from factory_infra.paas.tenants.organisations import check_revision, open_team
+from factory_infra.paas.tenants.proof import LONG_AGO, NO_KEY, PEPPERED, KeyProof, check, fits, invalid_key, parted
+from factory_infra.paas.tenants.proof import digest_of as secret_digest
 from factory_infra.paas.tenants.tables import KeyRow, TenantRow
+from factory_infra.paas.tenants.teams import (
+    UNNAMED,
+    Naming,
+    check_limits,
+    check_organisation,
+    live_things,
+    put_quota,
+    team_entry,
+    team_of,
+)
+from factory_infra.records.audit import NewEntry, digest_of, write
 
 RESERVED_NAMES = {"shared", "all", "admin"}
-KEYS_CHANNEL = "api_keys"
-"""Told the id of each key that was made, changed or revoked."""
-LIMITS_CHANNEL = "ledger_limits"
-"""Told the name of each team whose budget or caps were changed."""
 OVERLAP_SECONDS_MAX = 30 * 24 * 3600
 
 
@@ -45,38 +56,86 @@ class Tenants:
         self._leases = leases
         self.pepper = pepper
 
-    async def create(self, name: str, *, quota_slots: int, budget: Decimal) -> Tenant:
-        """Make a team. Raises InvalidInput for a bad name or a negative limit, Conflict when it exists."""
+    async def create(self, name: str, *, quota_slots: int, budget: Decimal, naming: Naming = UNNAMED) -> Tenant:
+        """Make a team. Raises InvalidInput for a bad name or a negative limit, NotFound for its organisation, Conflict when it exists."""
         if not re.fullmatch(NAME_PATTERN, name) or name in RESERVED_NAMES:
-            raise InvalidInput(f"'{name}' cannot be a team's name.", remedy="Use up to 41 lower-case letters, digits and hyphens.")
-        if quota_slots < 0 or budget < 0:
-            raise InvalidInput("A quota and a budget cannot be negative.", remedy="Give zero or more.")
-        async with self._database.transaction(lock=f"tenant/{name}") as session:
+            remedy = "Use up to 41 lower-case letters, digits and hyphens; what people call it in another script is its title."
+            raise InvalidInput(f"'{name}' cannot be a team's name.", remedy=remedy)
+        check_limits(quota_slots, budget)
+        async with self._database.transaction(lock=f"tenant/{name}", whole=True) as session:
             if await session.get(TenantRow, name) is not None:
                 raise Conflict(f"Team {name} exists already.", remedy="Change its limits with PATCH /v1/tenants/{name}.")
-            session.add(TenantRow(name=name, budget=budget))
-        await self._leases.set_quota(name, quota_slots)
-        return await self.get(name)
+            await check_organisation(session, naming.organisation)
+            row = TenantRow(name=name, budget=budget, title=naming.title or "", organisation=naming.organisation or None)
+            session.add(row)
+            await session.flush()
+            await put_quota(session, name, quota_slots)
+            made = team_of(row, quota_slots)
+            await write(session, team_entry("create", name, after=digest_of(made)))
+            return made
 
-    async def change(self, name: str, *, quota_slots: int | None = None, budget: Decimal | None = None) -> Tenant:
-        """Set a team's limits; what is in use already stays in use. Raises NotFound, InvalidInput."""
-        if (quota_slots is not None and quota_slots < 0) or (budget is not None and budget < 0):
-            raise InvalidInput("A quota and a budget cannot be negative.", remedy="Give zero or more.")
-        await self.get(name)
-        async with self._database.transaction() as session:
-            row = await session.get_one(TenantRow, name, with_for_update=True)
+    async def change(self, name: str, *, quota_slots: int | None = None, budget: Decimal | None = None, naming: Naming = UNNAMED) -> Tenant:
+        """Set a team's limits and names; what is in use already stays in use, and the answer says where that is more than the quota.
+
+        Raises NotFound, InvalidInput, Conflict where somebody changed it since the revision that is named.
+        """
+        check_limits(quota_slots, budget)
+        before = await self.get(name)
+        async with self._database.transaction(lock=f"tenant/{name}", whole=True) as session:
+            row = await open_team(session, name, held=True)
+            check_revision(f"Team {name}", row.revision, naming.revision)
+            await check_organisation(session, naming.organisation)
             row.budget = budget if budget is not None else row.budget
+            row.title = row.title if naming.title is None else naming.title
+            row.organisation = row.organisation if naming.organisation is None else naming.organisation or None
+            row.revision += 1
             await tell(session, LIMITS_CHANNEL, name)
-        if quota_slots is not None:
-            await self._leases.set_quota(name, quota_slots)
-        return await self.get(name)
+            await tell(session, DIRECTORY_CHANNEL, WHO)
+            quota = before.quota_slots if quota_slots is None else quota_slots
+            if quota_slots is not None:
+                await put_quota(session, name, quota_slots)
+            made = team_of(row, quota)
+            await write(session, team_entry("change", name, before=digest_of(before), after=digest_of(made)))
+        return made.model_copy(update={"note": await self._over(name, quota) if quota_slots is not None else ""})
+
+    async def _over(self, name: str, quota: int) -> str:
+        """Say so where a team holds more than it may now."""
+        held = sum(len(lease.slots) for lease in await self._leases.list(name, limit=500))
+        return f"Team {name} holds {held} slots, more than its quota of {quota}: they stay until they end." if held > quota else ""
+
+    async def close(self, name: str, revision: int | None = None) -> Tenant:
+        """Close a team: its keys end at once, nothing of it begins any more, and its records remain. Twice is no error.
+
+        Raises NotFound, and Conflict that names what is live: leases, jobs, endpoints, clusters, runs. Who knows them ends them first.
+        """
+        if name == PLATFORM:
+            raise Conflict("The administrators' own team cannot be closed.", remedy="Leave it.")
+        async with self._database.transaction(lock="leases", whole=True) as session:
+            row = await session.get(TenantRow, name, with_for_update=True)
+            if row is None:
+                raise team_unknown(name)
+            if row.closed_at is None:
+                check_revision(f"Team {name}", row.revision, revision)
+                if live := await live_things(session, name):
+                    remedy = "Release, cancel or remove them first."
+                    raise Conflict(f"Team {name} has what is live: {'; '.join(live)}.", remedy=remedy, code="team_in_use")
+                before = digest_of(team_of(row, 0))
+                row.closed_at, row.revision = utcnow(), row.revision + 1
+                await put_quota(session, name, 0)
+                ended = update(KeyRow).where(KeyRow.tenant == name, KeyRow.revoked_at.is_(None)).values(revoked_at=utcnow())
+                for key_id in await session.scalars(ended.returning(KeyRow.id)):
+                    await tell(session, KEYS_CHANNEL, key_id)
+                await tell(session, LIMITS_CHANNEL, name)
+                await tell(session, DIRECTORY_CHANNEL, WHO)
+                await write(session, team_entry("delete", name, before=before, after=digest_of(team_of(row, 0))))
+            return team_of(row, 0)
 
     async def get(self, name: str) -> Tenant:
         """Return a team. Raises NotFound."""
         async with self._database.transaction() as session:
             row = await session.get(TenantRow, name)
         if row is None:
-            raise NotFound(f"There is no team '{name}'.", code="team_unknown", remedy="List the teams with GET /v1/tenants.")
+            raise team_unknown(name)
         return await self._tenant(row)
 
     async def list(self, only: str | None = None) -> list[Tenant]:
@@ -87,8 +146,7 @@ class Tenants:
         return [await self._tenant(row) for row in rows]
 
     async def _tenant(self, row: TenantRow) -> Tenant:
-        quota = await self._leases.quota(row.name)
-        return Tenant(name=row.name, budget=row.budget, quota_slots=quota, created_at=row.created_at)
+        return team_of(row, await self._leases.quota(row.name))
 
     async def issue_key(
         self, tenant: str | None, name: str, role: Role, expires_at: datetime | None = None, terms: KeyTerms = EVERY_TERM
@@ -110,16 +168,23 @@ class Tenants:
             tenant=tenant,
             name=name,
             role=role.value,
+            custom_role=terms.custom_role,
+            account=terms.account,
             project=terms.project,
             models=sorted(terms.models) if terms.models is not None else None,
             scopes=sorted(terms.scopes),
-            digest=digest_of(secret, self.pepper),
+            digest=secret_digest(secret, self.pepper),
             created_at=utcnow(),
             expires_at=expires_at,
         )
         async with self._database.transaction() as session:
+            if tenant is not None:
+                async with widened(session):
+                    await open_team(session, tenant, held=True)  # a team that is closed at this moment gets no key any more
             session.add(row)
             await tell(session, KEYS_CHANNEL, key_id)
+            await session.flush()
+            await write(session, key_entry("create", row, after=digest_of(ApiKey.model_validate(row))))
         return ApiKey.model_validate(row), f"ls_{key_id}_{secret}"
 
     async def rotate_key(self, key_id: str, overlap_seconds: int) -> tuple[ApiKey, str]:
@@ -142,8 +207,10 @@ class Tenants:
                 raise Conflict(f"Key {key_id} is {ApiKey.model_validate(row).state} already.", remedy="Make a new key.")
             row.digest_old = row.digest if overlap_seconds else None
             row.old_until = utcnow() + timedelta(seconds=overlap_seconds) if overlap_seconds else None
-            row.digest = digest_of(secret, self.pepper)
+            before = digest_of(ApiKey.model_validate(row))
+            row.digest = secret_digest(secret, self.pepper)
             await tell(session, KEYS_CHANNEL, key_id)
+            await write(session, key_entry("rotate", row, before=before, after=digest_of(ApiKey.model_validate(row))))
         return ApiKey.model_validate(row), f"ls_{key_id}_{secret}"
 
     async def keys(self, tenant: str | None, wanted: KeyFilter = EVERY_KEY, limit: int = 100, offset: int = 0) -> Sequence[ApiKey]:
@@ -168,8 +235,10 @@ class Tenants:
             row = await session.get(KeyRow, key_id, with_for_update=True)
             if row is None:
                 raise key_unknown(key_id)
+            before = digest_of(ApiKey.model_validate(row))
             row.revoked_at = row.revoked_at or utcnow()
             await tell(session, KEYS_CHANNEL, key_id)
+            await write(session, key_entry("delete", row, before=before, after=digest_of(ApiKey.model_validate(row))))
 
     async def authenticate(self, key: str) -> Principal:
         """Tell whom a key stands for at the API. Raises Unauthenticated, in the same words for every reason; Forbidden without `manage`."""
@@ -203,22 +272,33 @@ class Tenants:
 
     async def known_keys(self, key_ids: Sequence[str]) -> dict[str, tuple[ApiKey, KeyProof]]:
         """Return those of some keys that exist, each with what its secret is checked by: for who remembers keys."""
-        async with self._database.reading() as connection:
+        async with self._database.reading(whole=True) as connection:
             rows = (await connection.execute(select(KeyRow.__table__).where(KeyRow.id == func.any(list(key_ids))))).all()
         return {row.id: (ApiKey.model_validate(row), proof_of(row)) for row in rows}
 
     async def renew(self, key_id: str, kept: str, secret: str) -> None:
         """Put a digest from before the pepper into today's form; the secret must be the one that fits it. Again changes nothing."""
-        if kept.startswith(PEPPERED) or not fits(kept, secret, digest := digest_of(secret, self.pepper)):
+        if kept.startswith(PEPPERED) or not fits(kept, secret, digest := secret_digest(secret, self.pepper)):
             return
         query = update(KeyRow).where(KeyRow.id == key_id, KeyRow.digest == kept).values(digest=digest)
-        async with self._database.transaction() as session:
+        async with self._database.transaction(whole=True) as session:
             await session.execute(query)
             await tell(session, KEYS_CHANNEL, key_id)
 
     async def _key(self, key_id: str) -> KeyRow | None:
-        async with self._database.transaction() as session:
+        """A key's row, whoever's it is: it is what says who asks, before anything can be narrowed to a team."""
+        async with self._database.transaction(whole=True) as session:
             return await session.get(KeyRow, key_id)
+
+
+def team_unknown(name: str) -> NotFound:
+    """The one answer for a team that is absent, or another's."""
+    return NotFound(f"There is no team '{name}'.", code="team_unknown", remedy="List the teams with GET /v1/tenants.")
+
+
+def key_entry(action: str, row: KeyRow, *, before: str = "", after: str = "") -> NewEntry:
+    """What the audit log is told of a key; its secret is in no digest."""
+    return NewEntry(action=f"keys:{action}", object=f"key/{row.id}", tenant=row.tenant, before=before, after=after)
 
 
 def key_unknown(key_id: str) -> NotFound:
@@ -238,7 +318,7 @@ def managing(row: KeyRow) -> Principal:
     """Return the principal of a key that may use the API. Raises Forbidden for one that may only call models."""
     if "manage" not in row.scopes:
         raise Forbidden("This key may call models only.", remedy="Use a key with the scope manage.", code="scope_missing")
-    return Principal(key_id=row.id, name=row.name, role=Role(row.role), tenant=row.tenant)
+    return Principal(key_id=row.id, name=row.name, role=Role(row.role), tenant=row.tenant, custom_role=row.custom_role, project=row.project)
 
 
 def in_state(state: KeyState) -> ColumnElement[bool]:

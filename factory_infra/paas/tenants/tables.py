@@ -18,6 +18,10 @@ class TenantRow(Base):
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     budget: Mapped[Decimal] = mapped_column(Numeric(18, 6))
+    title: Mapped[str] = mapped_column(String(200), default="", server_default="")
+    organisation: Mapped[str | None] = mapped_column(ForeignKey("organisations.name"), index=True)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    closed_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
@@ -34,6 +38,8 @@ class KeyRow(Base):
     tenant: Mapped[str | None] = mapped_column(ForeignKey("tenants.name"), index=True)
     name: Mapped[str] = mapped_column(String(64))
     role: Mapped[str] = mapped_column(String(16))
+    custom_role: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    account: Mapped[str] = mapped_column(String(64), default="", server_default="")
     project: Mapped[str] = mapped_column(String(64), default="")
     models: Mapped[list[str] | None] = mapped_column(JSONB(none_as_null=True))
     scopes: Mapped[list[str]] = mapped_column(default=lambda: sorted(SCOPES))

@@ -6,6 +6,14 @@ ALGORITHMS = ("auto", "logistic_regression", "svm", "mlp", "k_neighbors")
 """What may be asked for; auto tries every other and keeps the best on the validation part."""
 
 
+class TrainingRows(BaseModel):
+    """The rows of a training set as a job reads them."""
+
+    digest: str
+    rows: list[list[float]]
+    labels: list[str]
+
+
 class TrainingSpec(BaseModel):
     """One training run of a tabular classifier."""
 

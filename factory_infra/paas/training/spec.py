@@ -11,6 +11,9 @@ from factory_infra.paas.training.models import ALGORITHMS, TrainingSpec
 PROGRAM = "factory_infra.paas.training.programs.tabular"
 SPEC_FILE = "training.json"
 RESULT_FILE = "result.json"
+DATA_FILE = "dataset.json"
+"""The rows of a training set, where it is one that is trained on: DATASET is then `set:ID`."""
+SET_PREFIX = "set:"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -21,7 +24,8 @@ def training_job(  # noqa: PLR0913  (a lease's slots, each named at the call)
 
     Raises InvalidInput: dataset_unknown, algorithm_unknown, or model_name_invalid.
     """
-    dataset_named(spec.dataset)
+    if not spec.dataset.startswith(SET_PREFIX):
+        dataset_named(spec.dataset)
     if spec.algorithm not in ALGORITHMS:
         raise InvalidInput(
             f"There is no algorithm {spec.algorithm[:80]!r}.", remedy=f"Choose one of: {', '.join(ALGORITHMS)}.", code="algorithm_unknown"

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from factory_infra.database import Database, utcnow
 from factory_infra.errors import InvalidInput, NotFound
 from factory_infra.notices import News, Remembered, tell
+from factory_infra.paas.tenants.channels import LIMITS_CHANNEL
 from factory_infra.paas.tenants.models import NAME_PATTERN
-from factory_infra.paas.tenants.service import LIMITS_CHANNEL
 from factory_infra.paas.tenants.tables import KeyRow, TenantRow
 from factory_infra.saas.metering.models import Limit, Resource, Window
 from factory_infra.saas.metering.tables import LimitRow, UseRow

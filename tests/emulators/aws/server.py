@@ -94,7 +94,7 @@ class Emulator:
             answer = self._answer(world, call, environ)
         if fault is not None and fault.kind == "dropped":
             return _hang_up(environ, start_response)
-        return _send(answer, start_response)
+        return _send(answer, start_response, head=call.method == "HEAD")
 
     def _read(self, environ: dict[str, Any]) -> tuple[bytes, Request]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -156,10 +156,12 @@ def _raw(call: Request, answer: Answer) -> Raw:
     return body, answer.status, {"Content-Type": "application/x-amz-json-1.1", **answer.headers}
 
 
-def _send(answer: Raw, start_response: Callable[..., Any]) -> Iterable[bytes]:
+def _send(answer: Raw, start_response: Callable[..., Any], *, head: bool = False) -> Iterable[bytes]:
+    """Send an answer; one to HEAD has the length of what it does not send."""
     body, status, headers = answer
+    length = next((value for name, value in headers.items() if head and name.lower() == "content-length"), str(len(body)))
     kept = {name: value for name, value in headers.items() if name.lower() not in {"content-length", "connection"}}
-    told = {"x-amzn-RequestId": str(uuid.uuid4()), **kept, "Content-Length": str(len(body))}
+    told = {"x-amzn-RequestId": str(uuid.uuid4()), **kept, "Content-Length": length}
     start_response(f"{status} X", list(told.items()))
     return [body]
 

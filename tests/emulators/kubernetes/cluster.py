@@ -13,6 +13,7 @@ from aiohttp import web
 
 from tests.emulators.kubernetes.access import MASTERS, Doorman, User
 from tests.emulators.kubernetes.controllers import Collector, Kueue, NodeLife, Scheduler, namespace_parts, new_node
+from tests.emulators.kubernetes.deployments import DeploymentController
 from tests.emulators.kubernetes.http import ApiServer
 from tests.emulators.kubernetes.jobs import KIND, JobController, JobSetController
 from tests.emulators.kubernetes.kubelet import Kubelets
@@ -20,14 +21,14 @@ from tests.emulators.kubernetes.store import OPTIONAL, RESOURCES, Obj, Refusal, 
 
 TICK_SECONDS = 0.25
 SETTLE_SECONDS = 0.01
-OPTIONAL_GROUPS = {"jobset": "jobset.x-k8s.io", "kueue": "kueue.x-k8s.io", "ray": "ray.io"}
+OPTIONAL_GROUPS = {"jobset": "jobset.x-k8s.io", "kueue": "kueue.x-k8s.io", "ray": "ray.io", "kserve": "serving.kserve.io"}
 
 
 class Emulator:
     """A cluster for a test, in the test's own event loop.
 
     Args:
-        extras: optional APIs that are installed: jobset, kueue, ray.
+        extras: optional APIs that are installed: jobset, kueue, ray, kserve.
         rbac: off only in control tests that show what it protects.
         log_bytes_max: a container's log is rotated when it is larger.
     """
@@ -44,7 +45,7 @@ class Emulator:
         kueue = [Kueue(self.store).run] if "kueue" in extras else []
         jobsets = [JobSetController(self.store).run] if "jobset" in extras else []
         rest = (Scheduler(self.store).run, self.kubelets.run, NodeLife(self.store).run, Collector(self.store).run)
-        self._steps: tuple[Callable[[], None], ...] = (*kueue, *jobsets, self.jobs.run, *rest)
+        self._steps: tuple[Callable[[], None], ...] = (*kueue, *jobsets, self.jobs.run, DeploymentController(self.store).run, *rest)
         self._changed = asyncio.Event()
         self.store.listeners.append(self._changed.set)
         self.admin_token = self.doorman.issue(User("admin", (MASTERS,)), 10**6)

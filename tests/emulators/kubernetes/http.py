@@ -13,6 +13,7 @@ from aiohttp import web
 from tests.emulators.kubernetes.access import Ask, Doorman, User, account
 from tests.emulators.kubernetes.admission import admit
 from tests.emulators.kubernetes.controllers import namespace_parts
+from tests.emulators.kubernetes.deployments import through
 from tests.emulators.kubernetes.kubelet import Kubelets
 from tests.emulators.kubernetes.logs import answer_log
 from tests.emulators.kubernetes.store import Obj, Refusal, Resource, Store, merged, selects
@@ -36,7 +37,8 @@ class Request:
 
     def ask(self) -> Ask:
         """What it asks for, as RBAC sees it."""
-        method, plural = self.http.method, self.resource.plural + (f"/{self.part}" if self.part else "")
+        part = self.part.partition("/")[0]
+        method, plural = self.http.method, self.resource.plural + (f"/{part}" if part else "")
         if method == "GET":
             watching = self.http.query.get("watch") in {"1", "true"}
             verb = "get" if self.name else "watch" if watching else "list"
@@ -138,6 +140,8 @@ class ApiServer:
 
     def _handler(self, request: Request) -> Handler:
         method = request.http.method
+        if request.part.startswith("proxy/"):
+            return self._proxy
         if request.part:
             return {"log": self._log, "token": self._token, "eviction": self._eviction, "exec": self._exec}.get(request.part, self._absent)
         if method == "GET":
@@ -271,6 +275,10 @@ class ApiServer:
     async def _log(self, request: Request) -> web.StreamResponse:
         pod = self._store.read("pods", request.namespace, request.name)
         return await answer_log(self._store, self._kubelets, pod, request.http)
+
+    async def _proxy(self, request: Request) -> web.StreamResponse:
+        path = request.part.removeprefix("proxy/")
+        return await through(self._store, request.namespace, request.name, path, request.http)
 
     async def _exec(self, request: Request) -> web.StreamResponse:
         raise Refusal(501, "NotImplemented", "exec is not emulated; that it was let in is what an audit wants to know")

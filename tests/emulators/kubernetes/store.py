@@ -44,6 +44,7 @@ RESOURCES = (
     Resource("", "v1", "limitranges", "LimitRange"),
     Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim"),
     Resource("batch", "v1", "jobs", "Job"),
+    Resource("apps", "v1", "deployments", "Deployment"),
     Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"),
     Resource("rbac.authorization.k8s.io", "v1", "roles", "Role"),
     Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding"),
@@ -55,6 +56,7 @@ OPTIONAL = (
     Resource("kueue.x-k8s.io", "v1beta1", "localqueues", "LocalQueue"),
     Resource("kueue.x-k8s.io", "v1beta1", "workloads", "Workload"),
     Resource("ray.io", "v1", "rayjobs", "RayJob"),
+    Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService"),
 )
 
 

@@ -57,9 +57,9 @@ class SlowCommits(Database):
         self.linger: list[float] = []
 
     @asynccontextmanager
-    async def transaction(self, lock: str | None = None) -> AsyncIterator[AsyncSession]:
+    async def transaction(self, lock: str | None = None, *, whole: bool = False) -> AsyncIterator[AsyncSession]:
         """A transaction that lingers if it is told to."""
-        async with super().transaction(lock if self._locked else None) as session:
+        async with super().transaction(lock if self._locked else None, whole=whole) as session:
             yield session
             if lock is not None and self.linger:
                 await asyncio.sleep(self.linger.pop())

@@ -91,6 +91,7 @@ class LocalWalls:
     def __init__(self, pool: PoolSpec, settings: Settings, jobs: HostJobs | None = None) -> None:
         self._pool = pool if isinstance(pool, LocalPool) else LocalPool(name=pool.name)
         self._settings = settings
+        self._jobs_dir = settings.jobs_dir.absolute()
         self._jobs: HostJobs = jobs or LocalJobs(settings.jobs_dir, lambda spec: wall_order(self._pool, settings, spec.tenant))
 
     async def ensure(self, tenant: str) -> list[Wall]:
@@ -142,7 +143,7 @@ class LocalWalls:
         await self._jobs.submit(bait.model_copy(update={"environment": {**bait.environment, "AUDIT_WORD": word}}))
         try:
             known = json.loads(await self._left(bait.id, victim, PID_FILE))
-            folder = self._settings.jobs_dir.absolute() / victim / bait.id
+            folder = self._jobs_dir / victim / bait.id
             order = Order(
                 folder=str(folder),
                 jobs_dir=str(folder.parent.parent),

@@ -1,27 +1,36 @@
 """Endpoints on this machine: a row says what is live, a job serves it, and a switch is one transaction."""
 
 import builtins
-import hashlib
-import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from factory_infra.database import Database, utcnow
-from factory_infra.errors import Conflict, InvalidInput, NotFound, Unavailable
+from factory_infra.database import Database
+from factory_infra.errors import Conflict, InvalidInput, NotFound
 from factory_infra.paas.deployments.models import ChatServer, Endpoint, EndpointState, Prediction, SmokeReport
-from factory_infra.paas.deployments.providers.kinds import CHAT_PREFIX
-from factory_infra.paas.deployments.providers.servers import Server, Servers, ServiceJobs, address_of
-from factory_infra.paas.deployments.providers.wire import ROWS_MAX, Rows
-from factory_infra.paas.deployments.tables import DeploymentAction, EndpointRow
+from factory_infra.paas.deployments.providers.servers import Servers, ServiceJobs, address_of
+from factory_infra.paas.deployments.rows import (
+    chats,
+    check_name,
+    done_before,
+    find,
+    first_job_id,
+    lock_of,
+    record,
+    rows_only,
+    server_of,
+    switch,
+    switch_off,
+)
+from factory_infra.paas.deployments.serving import Keep, Server, Serving
+from factory_infra.paas.deployments.standing import candidate_of, end_open, kept, refuse_open, woken
+from factory_infra.paas.deployments.tables import EndpointRow
+from factory_infra.paas.deployments.traffic import Traffic
 from factory_infra.paas.registry.interface import Registry
 from factory_infra.paas.registry.models import ModelVersion
-
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-ASKS_MAX = 3
 
 
 class LocalDeployments:
@@ -40,31 +49,49 @@ class LocalDeployments:
         self._registry = registry
         self._servers = Servers(registry, jobs, folder)
         self._api_url = api_url.rstrip("/")
+        self.elsewhere: Callable[[str], Serving] = no_pool
+        self.traffic = Traffic(database, self.serving, self._revive)
 
     async def close(self) -> None:
         """Give the connections back; servers go on serving."""
+        await self.traffic.close()
         await self._servers.close()
 
-    async def deploy(self, tenant: str, name: str, model_name: str, version: int, key: str) -> Endpoint:
-        """Put a version live; the old one answers until the new one is healthy, and is then drained and stopped."""
+    def serving(self, pool: str) -> Serving:
+        """What runs servers in a pool; on this host where none is named. Raises NotFound, InvalidInput."""
+        return self.elsewhere(pool) if pool else self._servers
+
+    async def deploy(  # noqa: PLR0913 - where it runs is asked beside the seam's own five
+        self, tenant: str, name: str, model_name: str, version: int, key: str, pool: str = ""
+    ) -> Endpoint:
+        """Put a version live; the old one answers until the new one is healthy, and is then drained and stopped.
+
+        A live endpoint stays in its pool: another one raises Conflict `endpoint_elsewhere`. An open roll-out raises `rollout_open`.
+        """
         check_name(name)
         async with self._database.transaction(lock=lock_of(tenant, name)) as session:
             if not await done_before(session, tenant, name, "deploy", key):
-                registered = await self._registry.get(tenant, model_name, version)
-                if registered.archived:
-                    raise NotFound(
-                        f"Version {version} of {model_name} is archived.", remedy="Deploy another version.", code="model_archived"
-                    )
-                server = await self._servers.start(name, registered, self._first_job_id(registered, name, key))
+                await refuse_open(session, tenant, name)
+                registered = await self.registered(tenant, model_name, version)
                 row = await session.get(EndpointRow, (tenant, name))
+                pool = pool_of(row, pool)
+                server = await self.serving(pool).start(name, registered, self.first_job_id(registered, name, key, pool))
                 if row is None:
                     row = EndpointRow(tenant=tenant, name=name, previous=[])
                     session.add(row)
                 elif row.state == EndpointState.LIVE:
                     row.previous = [*row.previous, f"{row.model_name}@{row.version}"]
+                row.pool = pool
                 switch(row, model_name, version, server)
                 await record(session, row, "deploy", key)
-        return self._to_model(await self._tidy(tenant, name))
+        return self._to_model(await self.tidy(tenant, name))
+
+    async def registered(self, tenant: str, model_name: str, version: int) -> ModelVersion:
+        """The version, if it may go live. Raises NotFound."""
+        found = await self._registry.get(tenant, model_name, version)
+        if found.archived:
+            raise NotFound(f"Version {version} of {model_name} is archived.", remedy="Deploy another version.", code="model_archived")
+        return found
 
     async def get(self, tenant: str, name: str) -> Endpoint:
         """Return a live endpoint; a retired one is not found."""
@@ -83,16 +110,17 @@ class LocalDeployments:
         async with self._database.transaction(lock=lock_of(tenant, name)) as session:
             row = await find(session, tenant, name)
             if not await done_before(session, tenant, name, "rollback", key):
+                await end_open(session, tenant, name, "The endpoint was rolled back.")
                 if row.state == EndpointState.LIVE and row.previous:
                     model_name, _, version = row.previous[-1].rpartition("@")
                     registered = await self._registry.get(tenant, model_name, int(version))
-                    server = await self._servers.start(name, registered, self._first_job_id(registered, name, key))
+                    server = await self.serving(row.pool).start(name, registered, self.first_job_id(registered, name, key, row.pool))
                     row.previous = row.previous[:-1]
                     switch(row, model_name, int(version), server)
                 else:
                     switch_off(row)
                 await record(session, row, "rollback", key)
-        endpoint = self._to_model(await self._tidy(tenant, name))
+        endpoint = self._to_model(await self.tidy(tenant, name))
         return endpoint if endpoint.state is EndpointState.LIVE else None
 
     async def retire(self, tenant: str, name: str, key: str) -> None:
@@ -100,22 +128,14 @@ class LocalDeployments:
         async with self._database.transaction(lock=lock_of(tenant, name)) as session:
             row = await find(session, tenant, name)
             if not await done_before(session, tenant, name, "retire", key):
+                await end_open(session, tenant, name, "The endpoint was retired.")
                 switch_off(row)
                 await record(session, row, "retire", key)
-        await self._tidy(tenant, name)
+        await self.tidy(tenant, name)
 
     async def predict(self, tenant: str, name: str, rows: builtins.list[builtins.list[float]]) -> Prediction:
         """Ask the live version; its server is started again if it is down."""
-        check_rows(rows)
-        row = rows_only(await self._live(tenant, name))
-        for _ in range(ASKS_MAX):
-            try:
-                answer = await self._servers.ask(tenant, server_of(row), rows)
-            except Unavailable:
-                row = await self._revive(row)
-            else:
-                return Prediction(model_name=row.model_name, version=row.version, labels=answer.labels, probabilities=answer.probabilities)
-        raise Unavailable(f"Endpoint {name} does not answer.", remedy="Try again in a moment.", code="endpoint_down")
+        return await self.traffic.predict(tenant, name, rows)
 
     async def smoke_test(self, tenant: str, name: str) -> SmokeReport:
         """Send the held-out rows that came with the live version."""
@@ -140,15 +160,22 @@ class LocalDeployments:
                 remedy="Ask it by its address, or deploy a language model.",
                 code="endpoint_not_chat",
             )
+        async with self._database.transaction() as session:
+            candidate = await candidate_of(session, row)
+        if candidate is not None and candidate.job_id != silent:
+            return self._chat_server(candidate, candidate.model_name, candidate.version)
         if row.job_id == silent:
-            row = await self._revive(row)
-        server = server_of(row)
+            await self._revive(row)
+            row = await self._live(tenant, name)
+        return self._chat_server(server_of(row), row.model_name, row.version)
+
+    def _chat_server(self, server: Server, model_name: str, version: int) -> ChatServer:
         return ChatServer(
-            job_id=row.job_id,
+            job_id=server.job_id,
             url=f"{address_of(server)}/v1",
-            key=SecretStr(self._servers.token(row.job_id)),
-            model_name=row.model_name,
-            version=row.version,
+            key=SecretStr(self._servers.token(server.job_id)),
+            model_name=model_name,
+            version=version,
         )
 
     async def _live(self, tenant: str, name: str) -> EndpointRow:
@@ -158,27 +185,33 @@ class LocalDeployments:
             raise NotFound(f"Endpoint {name} is retired.", remedy="Deploy a version to it.", code="endpoint_retired")
         return row
 
-    async def _revive(self, seen: EndpointRow) -> EndpointRow:
-        """Start the server of a live endpoint again, unless another process did so since or it only was busy."""
+    async def _revive(self, seen: EndpointRow) -> None:
+        """Start the server of a live endpoint again, unless another process did so since or it only was busy. It may be asleep."""
         async with self._database.transaction(lock=lock_of(seen.tenant, seen.name)) as session:
             row = await find(session, seen.tenant, seen.name)
-            moved_on = row.job_id != seen.job_id or row.state != EndpointState.LIVE
-            if not moved_on and not await self._servers.answers(row.tenant, server_of(row)):
-                await self._servers.stop_others(row.tenant, row.name, keep=None)
+            moved_on = row.state != EndpointState.LIVE or (row.job_id != seen.job_id and not row.asleep)
+            serving = self.serving(row.pool)
+            if not moved_on and (row.asleep or not await serving.answers(row.tenant, server_of(row))):
+                others = await kept(session, row)
+                await serving.stop_others(row.tenant, row.name, Keep(bases=others))
                 registered = await self._registry.get(row.tenant, row.model_name, row.version)
-                server = await self._servers.start(row.name, registered, row.job_id)
-                row.job_id, row.port = server.job_id, server.port
-        return await self._live(seen.tenant, seen.name)
+                server = await serving.start(row.name, registered, row.job_id)
+                row.job_id, row.port, row.asleep = server.job_id, server.port, False
+                await woken(session, row)
 
-    async def _tidy(self, tenant: str, name: str) -> EndpointRow:
-        """Stop every server of this endpoint but the live one; under the lock, so that one being started is left alone."""
+    async def tidy(self, tenant: str, name: str) -> EndpointRow:
+        """Stop every server that has no traffic any more; under the lock, so that one being started is left alone."""
+        self.traffic.routes.forget(tenant, name)
         async with self._database.transaction(lock=lock_of(tenant, name)) as session:
             row = await find(session, tenant, name)
-            await self._servers.stop_others(tenant, name, keep=row.job_id if row.state == EndpointState.LIVE else None)
+            live = row.state == EndpointState.LIVE
+            keep = Keep(ids=frozenset({row.job_id} if live and not row.asleep else ()), bases=await kept(session, row))
+            await self.serving(row.pool).stop_others(tenant, name, keep)
             return row
 
-    def _first_job_id(self, version: ModelVersion, name: str, key: str) -> str:
-        return first_job_id(self._servers.kind_of(version).prefix, version.tenant, name, key)
+    def first_job_id(self, version: ModelVersion, name: str, key: str, pool: str) -> str:
+        """The id of the first server that an action starts."""
+        return first_job_id(self.serving(pool).prefix(version), version.tenant, name, key)
 
     def _to_model(self, row: EndpointRow) -> Endpoint:
         model_name, _, version = row.previous[-1].rpartition("@") if row.previous else ("", "", "")
@@ -195,90 +228,19 @@ class LocalDeployments:
         )
 
 
-def check_name(name: str) -> None:
-    """Raise InvalidInput for a name that cannot stand in an address."""
-    if not NAME.fullmatch(name):
-        raise InvalidInput(
-            f"The endpoint's name is not valid: {name[:80]!r}.",
-            remedy="Use at most 63 small letters, digits, '.', '_' and '-'.",
-            code="endpoint_name_invalid",
+def pool_of(row: EndpointRow | None, wanted: str) -> str:
+    """Where an endpoint's servers are to run. Raises Conflict for a live one that is elsewhere."""
+    if row is None or row.state != EndpointState.LIVE:
+        return wanted
+    if wanted not in ("", row.pool):
+        raise Conflict(
+            f"Endpoint {row.name} is served in pool '{row.pool or 'local'}'.",
+            remedy="Retire it first, or deploy under another name.",
+            code="endpoint_elsewhere",
         )
+    return row.pool
 
 
-def check_rows(rows: list[list[float]]) -> None:
-    """Raise InvalidInput unless these are 1 to 1,000 rows of finite numbers."""
-    try:
-        Rows.model_validate({"rows": rows})
-    except ValidationError as error:
-        raise InvalidInput(
-            "The rows are not valid: " + str(error.errors(include_url=False, include_input=False)[0]["msg"]) + ".",
-            remedy=f"Send 1 to {ROWS_MAX} rows of finite numbers.",
-            code="rows_invalid",
-        ) from error
-
-
-async def find(session: AsyncSession, tenant: str, name: str) -> EndpointRow:
-    """Return the row. Raises NotFound."""
-    row = await session.get(EndpointRow, (tenant, name))
-    if row is None:
-        raise NotFound(
-            f"Team {tenant} has no endpoint {name}.", remedy="List the endpoints to see those that exist.", code="endpoint_unknown"
-        )
-    return row
-
-
-async def done_before(session: AsyncSession, tenant: str, name: str, kind: str, key: str) -> bool:
-    """Whether this key's action was done already. Raises Conflict for a key that did something else."""
-    action = await session.get(DeploymentAction, key)
-    if action is not None and (action.tenant, action.name, action.kind) != (tenant, name, kind):
-        raise Conflict(f"The key {key!r} was used for another action.", remedy="Use a key once.", code="key_reused")
-    return action is not None
-
-
-async def record(session: AsyncSession, row: EndpointRow, kind: str, key: str) -> None:
-    """Write down that an action was done, in the transaction that did it."""
-    await session.flush()
-    session.add(DeploymentAction(key=key, tenant=row.tenant, name=row.name, kind=kind, model_name=row.model_name, version=row.version))
-
-
-def switch(row: EndpointRow, model_name: str, version: int, server: Server) -> None:
-    """Make a healthy server the live one."""
-    row.model_name, row.version = model_name, version
-    row.job_id, row.port = server.job_id, server.port
-    row.state, row.updated_at = EndpointState.LIVE, utcnow()
-
-
-def switch_off(row: EndpointRow) -> None:
-    """Retire an endpoint: it forgets what it served before."""
-    row.state, row.previous, row.updated_at = EndpointState.RETIRED, [], utcnow()
-
-
-def chats(row: EndpointRow) -> bool:
-    """Whether an endpoint serves a language model: the id of its server's job tells it."""
-    return row.job_id.startswith(f"{CHAT_PREFIX}-")
-
-
-def rows_only(row: EndpointRow) -> EndpointRow:
-    """Raise InvalidInput for an endpoint that chats; else return it."""
-    if not chats(row):
-        return row
-    raise InvalidInput(
-        f"Endpoint {row.name} serves the language model {row.model_name}, which takes no rows.",
-        remedy="Ask it through the gateway: a backend of kind `deployment` names it.",
-        code="endpoint_chats",
-    )
-
-
-def server_of(row: EndpointRow) -> Server:
-    """Return the server that a row names."""
-    return Server(job_id=row.job_id, port=row.port)
-
-
-def lock_of(tenant: str, name: str) -> str:
-    """Return the name of the lock that actions on one endpoint take."""
-    return f"endpoint:{tenant}/{name}"
-
-
-def first_job_id(prefix: str, tenant: str, name: str, key: str) -> str:
-    """Return the id of the first server that an action starts: the same for the same key, so that a retry finds it."""
-    return f"{prefix}-{name}-{hashlib.sha256(f'{tenant}/{name}/{key}'.encode()).hexdigest()[:16]}-0"
+def no_pool(pool: str) -> Serving:
+    """Where no other pools are known."""
+    raise InvalidInput(f"Endpoints are not served in pool '{pool}' here.", remedy="Leave the pool out.", code="pool_serves_not")

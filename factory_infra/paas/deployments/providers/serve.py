@@ -6,7 +6,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from factory_infra.paas.deployments.providers.wire import (
     BODY_BYTES_MAX,
     ORDER_FILE,
     TOKEN_FILE,
+    TOKEN_HEADER,
     Address,
     Answer,
     Complaint,
@@ -32,6 +33,7 @@ Message = MutableMapping[str, object]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 PROBABILITY_TOLERANCE = 1e-3
+KEEP_SECONDS = 60
 
 
 class Refused(Exception):
@@ -73,6 +75,9 @@ def probabilities(scores: npt.NDArray[np.float32]) -> list[list[float]] | None:
 class App:
     """Two routes behind a bearer token: GET /health and POST /predict."""
 
+    health: ClassVar[str] = "/health"
+    asks: ClassVar[str] = "/predict"
+
     def __init__(self, model: Model, token: str) -> None:
         self._model = model
         self._token = f"Bearer {token}".encode()
@@ -82,22 +87,24 @@ class App:
         if scope["type"] != "http":
             return
         try:
-            self._authorise(scope)
+            self.authorise(scope)
             status, body = 200, await self._route(scope, receive)
         except Refused as refusal:
             status, body = refusal.status, refusal.complaint
         await respond(send, status, body)
 
-    def _authorise(self, scope: Scope) -> None:
+    def authorise(self, scope: Scope) -> None:
+        """Raise Refused for who does not show the token."""
         headers = dict(cast("list[tuple[bytes, bytes]]", scope["headers"]))
-        if not hmac.compare_digest(headers.get(b"authorization", b""), self._token):
+        shown = headers.get(b"authorization", b"Bearer " + headers.get(TOKEN_HEADER.encode(), b""))
+        if not hmac.compare_digest(shown, self._token):
             raise Refused(401, "unauthenticated", "The token is missing or wrong.")
 
     async def _route(self, scope: Scope, receive: Receive) -> BaseModel:
         route = (scope["method"], scope["path"])
-        if route == ("GET", "/health"):
+        if route == ("GET", self.health):
             return Answer(labels=[])
-        if route != ("POST", "/predict"):
+        if route != ("POST", self.asks):
             raise Refused(404, "not_found", "There is no such route.")
         try:
             rows = Rows.model_validate_json(await read_body(receive)).rows
@@ -132,16 +139,31 @@ async def respond(send: Send, status: int, body: BaseModel) -> None:
 def main() -> None:
     """Load the model, say where it listens, serve until SIGTERM and then drain."""
     order = Order.model_validate_json(Path(ORDER_FILE).read_bytes())
-    app = App(Model(order), Path(TOKEN_FILE).read_text(encoding="utf-8"))
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=4)
+    serve(App(Model(order), Path(TOKEN_FILE).read_text(encoding="utf-8")), order)
+
+
+def serve(app: App, order: Order) -> None:
+    """Say in a file where it listens, and serve until SIGTERM; what is open then is answered first."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=4,
+        # Longer than who asks keeps a connection: else one is closed here in the moment in which it is used there.
+        timeout_keep_alive=KEEP_SECONDS,
+    )
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((order.host, order.port))
         listener.listen(128)
         port = listener.getsockname()[1]
         draft = Path(f".{ADDRESS_FILE}.new")
         draft.write_text(Address(port=port).model_dump_json(), encoding="utf-8")
         draft.replace(ADDRESS_FILE)
         sys.stdout.write(f"{order.model_name} version {order.version} answers on port {port}\n")
+        sys.stdout.flush()
         uvicorn.Server(config).run(sockets=[listener])
 
 

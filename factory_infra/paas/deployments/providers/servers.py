@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 import httpx
-from pydantic import BaseModel
 
 from factory_infra.errors import EffectFailed, InvalidInput, LineshaftError, NotFound, Unavailable
 from factory_infra.iaas.jobs.interface import JobFiles, Jobs
@@ -26,23 +25,19 @@ from factory_infra.paas.deployments.providers.wire import (
     Complaint,
     Rows,
 )
+from factory_infra.paas.deployments.serving import Keep, Server
 from factory_infra.paas.registry.interface import Registry
 from factory_infra.paas.registry.models import ModelVersion
 
 POLL_SECONDS = 0.05
 ASK_SECONDS = 10.0
+ASKS_MAX = 64
+"""Open questions of one process: more wait in turn, for a client with hundreds of connections spends its time on looking through them."""
 ATTEMPTS_MAX = 10_000
 
 
 class ServiceJobs(Jobs, JobFiles, Protocol):
     """What is needed of whatever runs jobs."""
-
-
-class Server(BaseModel):
-    """A running server of one version."""
-
-    job_id: str
-    port: int
 
 
 class Servers:
@@ -54,6 +49,7 @@ class Servers:
         self._jobs = jobs
         self._folder = folder
         self._client = httpx.AsyncClient(timeout=ASK_SECONDS, trust_env=False)
+        self._room = asyncio.Semaphore(ASKS_MAX)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -84,7 +80,8 @@ class Servers:
 
     async def ask(self, tenant: str, server: Server, rows: list[list[float]]) -> Answer:
         """Ask a server. Raises InvalidInput for rows that do not fit, Unavailable when it does not answer."""
-        response = await self._call(server, "POST", "/predict", Rows(rows=rows).model_dump_json())
+        async with self._room:
+            response = await self._call(server, "POST", "/predict", Rows(rows=rows).model_dump_json())
         if response.status_code in {413, 422}:
             complaint = Complaint.model_validate_json(response.content)
             raise InvalidInput(complaint.reason, remedy="Send rows as the model was trained on.", code=complaint.code)
@@ -100,12 +97,16 @@ class Servers:
         except (NotFound, Unavailable):
             return False
 
-    async def stop_others(self, tenant: str, endpoint: str, keep: str | None) -> None:
-        """End every server of an endpoint but one: those replaced, and those that a crash left behind."""
+    async def stop_others(self, tenant: str, endpoint: str, keep: Keep) -> None:
+        """End every server of an endpoint but some: those replaced, and those that a crash left behind."""
         for job in await self._jobs.list(tenant):
             over = job.state.final and job.state is not JobState.LOST
-            if job.name == service_name(endpoint) and job.id != keep and not over:
+            if job.name == service_name(endpoint) and not keep.spares(job.id) and not over:
                 await self._jobs.cancel(job.id, tenant)
+
+    def prefix(self, version: ModelVersion) -> str:
+        """How the ids of a version's servers begin."""
+        return self.kind_of(version).prefix
 
     def kind_of(self, version: ModelVersion) -> Kind:
         """What kind of endpoint a version makes."""
@@ -158,7 +159,12 @@ class Servers:
 
     def token(self, job_id: str) -> str:
         """The key that the server of a job answers to."""
-        return hmac.new(secret_key(self._folder), job_id.encode(), hashlib.sha256).hexdigest()
+        return token_of(self._folder, job_id)
+
+
+def token_of(folder: Path, job_id: str) -> str:
+    """The key that a server answers to, made from the installation's own in a folder."""
+    return hmac.new(secret_key(folder), job_id.encode(), hashlib.sha256).hexdigest()
 
 
 def address_of(server: Server) -> str:

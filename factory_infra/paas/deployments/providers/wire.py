@@ -5,6 +5,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 ROWS_MAX = 1000
 BODY_BYTES_MAX = 16 * 1024 * 1024
 ORDER_FILE = "serve.json"
+TOKEN_HEADER = "x-lineshaft-token"  # noqa: S105 - a header's name
+"""Where a proxy on the way keeps `authorization` to itself."""
 TOKEN_FILE = ".token"  # noqa: S105 - a file's name
 ADDRESS_FILE = "endpoint.json"
 
@@ -16,6 +18,9 @@ class Order(BaseModel):
     holdout_path: str
     model_name: str
     version: int
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0: a free one."""
 
 
 class ChatOrder(BaseModel):

@@ -14,10 +14,10 @@ from factory_infra.errors import LineshaftError
 from factory_infra.iaas.jobs.providers.verdict import EXIT_STORAGE
 from factory_infra.paas.training.models import TrainingResult, TrainingSpec
 from factory_infra.paas.training.programs.candidates import Candidate, Classifier, candidates_for
-from factory_infra.paas.training.programs.data import Data, load
+from factory_infra.paas.training.programs.data import Data, load, of_set
 from factory_infra.paas.training.programs.export import holdout, measure, to_portable
 from factory_infra.paas.training.settings import TrainingSettings
-from factory_infra.paas.training.spec import RESULT_FILE, SPEC_FILE
+from factory_infra.paas.training.spec import DATA_FILE, RESULT_FILE, SET_PREFIX, SPEC_FILE
 from factory_infra.paas.training.tracking import Run, Tracking
 
 PACKAGES = ("numpy", "scikit-learn", "skl2onnx", "onnxruntime")
@@ -57,7 +57,7 @@ def main() -> None:
 def train(spec: TrainingSpec, folder: Path) -> Trained:
     """Try every candidate on the validation part, fit the best on all that is not held out, export and measure it."""
     began = time.time()
-    data = load(spec.dataset, spec.seed)
+    data = of_set(folder / DATA_FILE, spec.seed) if spec.dataset.startswith(SET_PREFIX) else load(spec.dataset, spec.seed)
     threads = len(os.sched_getaffinity(0))
     fit, choose_by, held_out = (len(part.labels) for part in (data.fit, data.validate, data.held_out))
     say(f"{spec.dataset}: {fit} rows to fit, {choose_by} to choose by, {held_out} held out")
@@ -135,11 +135,13 @@ def tags_of(spec: TrainingSpec, trained: Trained, folder: Path) -> dict[str, str
 def dataset_of(spec: TrainingSpec, data: Data) -> dict[str, str]:
     """Return the dataset as the tracking server lists it; its digest field holds 36 characters at most, the tag holds all."""
     rows = len(data.fit_and_validate.labels) + len(data.held_out.labels)
+    packaged = {"package": f"scikit-learn {version('scikit-learn')}", "name": spec.dataset}
+    of_a_set = spec.dataset.startswith(SET_PREFIX)
     return {
         "name": spec.dataset,
         "digest": data.digest[:36],
-        "source_type": "package",
-        "source": json.dumps({"package": f"scikit-learn {version('scikit-learn')}", "name": spec.dataset}),
+        "source_type": "training set" if of_a_set else "package",
+        "source": json.dumps({"training_set": spec.dataset} if of_a_set else packaged),
         "schema": json.dumps({"features": int(data.fit.rows.shape[1]), "classes": data.class_names}),
         "profile": json.dumps({"num_rows": rows}),
     }

@@ -8,7 +8,7 @@ from factory_infra.errors import NotFound
 from factory_infra.foundation.accelerators.models import Pool, Slot
 from factory_infra.foundation.accelerators.pools import PooledAccelerators, bounded
 from factory_infra.foundation.pools.book import PoolBook
-from factory_infra.foundation.pools.spec import LocalPool
+from factory_infra.foundation.pools.spec import AwsPool, LocalPool
 from factory_infra.settings import Settings
 
 
@@ -24,6 +24,10 @@ class TestBounds:
     def test_a_pool_has_the_slots_that_it_names(self) -> None:
         found = bounded(host(gpu(0), gpu(1), gpu(2)), LocalPool(name="half", slots=(0, 2)))
         assert (found.name, [slot.index for slot in found.slots]) == ("half", [0, 2])
+
+    def test_its_machines_are_paid_as_its_file_says(self) -> None:
+        west = AwsPool(name="west", region="us-west-2", price_class="spot")
+        assert (bounded(host(gpu(0)), west).price_class, bounded(host(gpu(0)), LocalPool(name="a")).price_class) == ("spot", "on_demand")
 
     def test_and_no_more_than_it_may(self) -> None:
         assert len(bounded(host(gpu(0), gpu(1)), LocalPool(name="local", slots_max=1)).slots) == 1

@@ -14,7 +14,8 @@ from factory_infra.foundation.clusters.naming import cluster_id
 from factory_infra.foundation.clusters.registry import ClusterPools
 from factory_infra.foundation.pools.book import PoolBook
 from factory_infra.foundation.pools.spec import AwsPool
-from factory_infra.iaas.leases.service import Leases, lease_id
+from factory_infra.iaas.leases.rows import lease_id
+from factory_infra.iaas.leases.service import Leases
 from factory_infra.saas.metering.service import Metering
 from factory_infra.settings import Settings
 from tests.factory_infra.foundation.clusters.programs import CLIENTS, TENANT, Door

@@ -75,4 +75,4 @@ def test_parts_without_keys_are_closed_where_they_are_on_this_host(tmp_path: Pat
 def test_every_kind_of_pool_has_walls(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, model="none")
     assert isinstance(WallPools(PoolBook(settings.pools_file), settings).of("local"), LocalWalls)
-    assert set(PROVIDERS) == {"local", "slurm", "kubernetes", "aws"}
+    assert set(PROVIDERS) == {"local", "slurm", "kubernetes", "aws", "twin"}

@@ -204,3 +204,21 @@ class TestRenew:
         await leases.release("vision", lease.id)
         with pytest.raises(Conflict):
             await leases.renew("vision", lease.id, 50, "r1")
+
+
+class SpotWest(West):
+    """The same, where machines are spot unless a lease says otherwise."""
+
+    async def pool(self, name: str = "") -> Pool:
+        return (await super().pool(name)).model_copy(update={"price_class": "spot"})
+
+
+class TestPriceClass:
+    @pytest.mark.parametrize(("asked", "paid"), [(None, "spot"), ("on_demand", "on_demand"), ("reserved", "reserved")])
+    async def test_what_names_none_has_its_pools_own(self, database: Database, makers: Makers, asked: str | None, paid: str) -> None:
+        leases = Leases(database, SpotWest(), makers)
+        await leases.set_quota("vision", 16)
+        request = asking(8, price_class=asked)
+        assert (await leases.quote(request)).price_class == paid
+        assert (await leases.acquire(request)).price_class == paid
+        assert (await leases.quote(request)).price_class == paid

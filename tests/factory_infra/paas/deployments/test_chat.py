@@ -15,6 +15,8 @@ from factory_infra.iaas.jobs.models import Job
 from factory_infra.iaas.jobs.providers.local import LocalJobs, stop_all
 from factory_infra.paas.deployments.models import ChatServer
 from factory_infra.paas.deployments.providers.local import LocalDeployments
+from factory_infra.paas.deployments.rollout_models import NewRollout, RolloutPlan, RolloutState, Strategy
+from factory_infra.paas.deployments.rollouts import Rollouts
 from factory_infra.paas.registry.providers.mlflow import MlflowRegistry
 from factory_infra.paas.training.tracking import Tracking
 from tests.tiny_gguf import pull_tiny, write_tiny_gguf
@@ -83,6 +85,30 @@ async def test_pulled_weights_go_live_over_each_other_and_back(place: Place) -> 
     assert await place.live_jobs() == []
     with pytest.raises(NotFound):
         await place.deployments.chat_server("vision", "chat")
+
+
+async def test_a_language_model_is_rolled_out_at_once_and_back_at_once(place: Place, database: Database) -> None:
+    first = await place.deploy("tiny", "plan-1/deploy")
+    rollouts = Rollouts(database, place.deployments)
+    wanted = NewRollout(tenant="vision", endpoint="chat", model_name="tinier", version=1, key="k")
+    with pytest.raises(InvalidInput) as raised:
+        await rollouts.start(wanted)
+    assert raised.value.error_code == "rollout_kind"
+    at_once = RolloutPlan(strategy=Strategy.BLUE_GREEN, step_seconds=3600)
+    begun = await rollouts.start(wanted.model_copy(update={"plan": at_once}))
+    await rollouts.turn(begun.id)
+    second = await place.deployments.chat_server("vision", "chat")
+    assert second.model_name == "tinier" and (await asked(second)).is_success and (await asked(first)).is_success
+    # Who finds it silent is told of the one that stands by.
+    assert (await place.deployments.chat_server("vision", "chat", second.job_id)).job_id == first.job_id
+    # One that dies is started again; one that keeps dying goes back.
+    states = []
+    for _ in range(3):
+        dead = await place.deployments.chat_server("vision", "chat")
+        await place.jobs.cancel(dead.job_id, "vision")
+        states.append((await rollouts.turn(begun.id)).state)
+    assert states == [RolloutState.RUNNING, RolloutState.RUNNING, RolloutState.ROLLED_BACK]
+    assert await place.deployments.chat_server("vision", "chat") == first
 
 
 async def test_only_its_key_opens_a_server_and_no_web_page_is_let_in(place: Place) -> None:

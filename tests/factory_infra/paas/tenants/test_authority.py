@@ -35,9 +35,9 @@ def may_care(asker: ApiKey, role: Role) -> bool:
 
 
 class TestMaking:
-    def test_an_approver_makes_keys_of_viewers_and_users_an_administrator_all(self) -> None:
-        assert [may_make(key(), role) for role in Role] == [True, True, False, False]
-        assert [may_make(key(Role.ADMIN, tenant=None), role) for role in Role] == [True] * 4
+    def test_an_approver_makes_keys_up_to_operators_an_administrator_all(self) -> None:
+        assert [may_make(key(), role) for role in Role] == [True, True, True, False, False]
+        assert [may_make(key(Role.ADMIN, tenant=None), role) for role in Role] == [True] * 5
 
     def test_nobody_hands_out_more_than_they_hold(self) -> None:
         bound = key(project="reader", models=["fast"], scopes=["manage"], expires_at=LATER)
@@ -64,8 +64,9 @@ class TestMaking:
 class TestCaring:
     def test_each_for_those_below(self) -> None:
         assert {asker: [may_care(key(asker), role) for role in Role] for asker in Role} == {
-            Role.VIEWER: [False] * 4,
-            Role.USER: [False] * 4,
-            Role.APPROVER: [True, True, False, False],
-            Role.ADMIN: [True] * 4,
+            Role.VIEWER: [False] * 5,
+            Role.USER: [False] * 5,
+            Role.OPERATOR: [False] * 5,
+            Role.APPROVER: [True, True, True, False, False],
+            Role.ADMIN: [True] * 5,
         }

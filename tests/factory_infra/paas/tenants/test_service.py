@@ -201,3 +201,15 @@ class TestRole:
         order = [Role.VIEWER, Role.USER, Role.APPROVER, Role.ADMIN]
         for place, role in enumerate(order):
             assert [role.reaches(other) for other in order] == [other_place <= place for other_place in range(4)]
+
+
+class TestClosing:
+    async def test_no_key_outlives_a_team_that_is_closed_while_it_is_made(self, tenants: Tenants) -> None:
+        made = [tenants.issue_key("vision", "k", Role.USER) for _ in range(20)]
+        ended = await asyncio.gather(*made[:10], tenants.close("vision"), *made[10:], return_exceptions=True)
+        assert all(isinstance(each, tuple | NotFound) or each is ended[10] for each in ended)
+        assert {each.state for each in await tenants.keys("vision")} <= {"revoked"}
+        with pytest.raises(NotFound):
+            await tenants.issue_key("vision", "k", Role.USER)
+        with pytest.raises(NotFound):
+            await tenants.change("vision", budget=Decimal(1))

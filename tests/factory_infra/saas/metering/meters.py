@@ -109,13 +109,13 @@ class Shaky(Database):
         self.fails: Callable[[int], str] = lambda number: ""
 
     @asynccontextmanager
-    async def transaction(self, lock: str | None = None) -> AsyncIterator[AsyncSession]:
+    async def transaction(self, lock: str | None = None, *, whole: bool = False) -> AsyncIterator[AsyncSession]:
         """One transaction, which `fails` may let fail `before` or `after`."""
         self.count += 1
         when = self.fails(self.count)
         if when == "before":
             raise OperationalError("BEGIN", None, ConnectionError("away"))
-        async with super().transaction(lock) as session:
+        async with super().transaction(lock, whole=whole) as session:
             yield session
         if when == "after":
             raise OperationalError("COMMIT", None, ConnectionError("the answer is lost"))

@@ -56,9 +56,9 @@ class Unlocked(Database):
     """The control: a database whose named locks are switched off."""
 
     @asynccontextmanager
-    async def transaction(self, lock: str | None = None) -> AsyncIterator[AsyncSession]:
+    async def transaction(self, lock: str | None = None, *, whole: bool = False) -> AsyncIterator[AsyncSession]:
         """A transaction that waits for nobody."""
-        async with super().transaction() as session:
+        async with super().transaction(whole=whole) as session:
             yield session
 
 
