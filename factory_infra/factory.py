@@ -187,7 +187,7 @@ def connect(settings: Settings) -> Factory:
         validation=validation,
         leases=leases,
         jobs=PooledJobs(database, pools, local_jobs, lambda spec: build_jobs(spec, settings)),
-        tenants=Tenants(database, leases, key_pepper(settings)),
+        tenants=Tenants(database, key_pepper(settings)),
         organisations=Organisations(database),
         members=members,
         directory=directory,

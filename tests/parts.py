@@ -37,6 +37,6 @@ def factory_with_slots(connected: Settings, slots: int) -> Factory:
         built,
         accelerators=pool,
         leases=leases,
-        tenants=Tenants(built.database, leases, key_pepper(connected)),
+        tenants=Tenants(built.database, key_pepper(connected)),
         metering=Metering(built.database, built.metering.prices, leases),
     )

@@ -16,9 +16,6 @@ from api.gateway.service import Service
 from api.gateway.workers import BACKLOG, Workers, listening
 from factory_infra.database import Database
 from factory_infra.errors import InvalidInput, LineshaftError
-from factory_infra.foundation.accelerators.pools import OnePool
-from factory_infra.foundation.accelerators.providers.local import LocalAccelerators
-from factory_infra.iaas.leases.service import Leases
 from factory_infra.logs import configure
 from factory_infra.notices import Notices
 from factory_infra.paas.tenants.bootstrap import key_pepper
@@ -54,7 +51,7 @@ async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[Servi
     async with AsyncExitStack() as stack:
         database, notices = Database(url), Notices(url)
         stack.push_async_callback(database.close)
-        tenants = Tenants(database, Leases(database, OnePool(LocalAccelerators(settings.slots_max))), key_pepper(settings))
+        tenants = Tenants(database, key_pepper(settings))
         keys, limits = KeyRing(tenants, notices), LimitBook(database, notices)
         targets = Targets.build(Setup.load(settings), settings, PriceBook.load(settings.price_book), time.monotonic)
         meter = Meter(database, settings.journals_dir, recall=targets.recall, notices=notices)

@@ -67,7 +67,7 @@ def shown(taken: list[float]) -> tuple[str, float]:
 
 async def furnished(database: Database, leases: Leases) -> Members:
     """Teams of one organisation, and people with a role of one's own in them."""
-    tenants, members = Tenants(database, leases, b"p" * 32), Members(database)
+    tenants, members = Tenants(database, b"p" * 32), Members(database)
     await Organisations(database).create("acme")
     await members.create_role(NewRole(organisation="acme", name="janitor", permissions=["jobs:*", "*:read"]))
     for number in range(TEAMS):

@@ -15,9 +15,6 @@ from benchmarks.gateway.ground import scratch_ground, until
 from benchmarks.gateway.script import JsonObject
 from cli.checks import Check
 from factory_infra.database import Database
-from factory_infra.foundation.accelerators.pools import OnePool
-from factory_infra.foundation.accelerators.providers.local import LocalAccelerators
-from factory_infra.iaas.leases.service import Leases
 from factory_infra.paas.tenants.bootstrap import key_pepper
 from factory_infra.paas.tenants.service import Tenants
 
@@ -204,7 +201,7 @@ def revocation(door: Door) -> Check:
 
     async def revoke() -> None:
         database = Database(door.ground.database_url)
-        tenants = Tenants(database, Leases(database, OnePool(LocalAccelerators(1))), key_pepper(door.ground.settings))
+        tenants = Tenants(database, key_pepper(door.ground.settings))
         await tenants.revoke_key(key.split("_")[1])
         await database.close()
 

@@ -10,7 +10,6 @@ from api.sessions import SESSION_SECONDS, Sessions
 from factory_infra.database import Database
 from factory_infra.errors import Unauthenticated
 from factory_infra.foundation.accelerators.models import Pool
-from factory_infra.iaas.leases.service import Leases
 from factory_infra.paas.tenants.models import Principal, Role
 from factory_infra.paas.tenants.service import Tenants
 
@@ -29,7 +28,7 @@ class NoHardware:
 
 @pytest.fixture
 def tenants(database: Database) -> Tenants:
-    return Tenants(database, Leases(database, NoHardware()), b"p" * 32)
+    return Tenants(database, b"p" * 32)
 
 
 @pytest.fixture

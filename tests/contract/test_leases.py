@@ -58,7 +58,7 @@ async def ground(site: Site, database: Database, tmp_path: Path) -> Ground:
         book.add(spec)
     accelerators, clusters = PooledAccelerators(book, settings), ClusterPools(book, settings)
     leases = Leases(database, accelerators, clusters)
-    await Tenants(database, leases, b"p" * 32).create(TENANT, quota_slots=1000, budget=Decimal(1000))
+    await Tenants(database, b"p" * 32).create(TENANT, quota_slots=1000, budget=Decimal(1000))
     return Ground(await accelerators.pool(spec.name), leases, clusters, Metering(database, PriceBook.load(), leases))
 
 

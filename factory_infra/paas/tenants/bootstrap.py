@@ -8,9 +8,6 @@ from pathlib import Path
 
 from factory_infra.database import Database
 from factory_infra.errors import Conflict, InvalidInput
-from factory_infra.foundation.accelerators.pools import OnePool
-from factory_infra.foundation.accelerators.providers.local import LocalAccelerators
-from factory_infra.iaas.leases.service import Leases
 from factory_infra.paas.tenants.models import PLATFORM, Role
 from factory_infra.paas.tenants.service import Tenants
 from factory_infra.settings import Settings
@@ -87,7 +84,7 @@ async def ensure_admin_key(settings: Settings, database: Database) -> str | None
     The key lies in `secrets/admin.key`, readable by its owner only. If the file is gone a new key is made: whoever can write
     the file can use the database as well.
     """
-    tenants = Tenants(database, Leases(database, OnePool(LocalAccelerators(settings.slots_max))), key_pepper(settings))
+    tenants = Tenants(database, key_pepper(settings))
     await ensure_platform_team(tenants)
     path = settings.secrets_dir / "admin.key"
     if path.exists():

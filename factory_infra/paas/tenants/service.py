@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, Row, func, or_, select, update
 
 from factory_infra.database import Database, utcnow, widened
 from factory_infra.errors import Conflict, Forbidden, InvalidInput, NotFound
-from factory_infra.iaas.leases.service import Leases
 from factory_infra.notices import tell
 from factory_infra.paas.tenants.channels import DIRECTORY_CHANNEL, KEYS_CHANNEL, LIMITS_CHANNEL, WHO
 from factory_infra.paas.tenants.models import (
@@ -39,6 +38,8 @@ from factory_infra.paas.tenants.teams import (
     check_organisation,
     live_things,
     put_quota,
+    quota_of,
+    slots_held,
     team_entry,
     team_of,
 )
@@ -49,11 +50,10 @@ OVERLAP_SECONDS_MAX = 30 * 24 * 3600
 
 
 class Tenants:
-    """Teams and keys, in PostgreSQL; quotas are kept where they are enforced, with the leases."""
+    """Teams and keys, in PostgreSQL; quotas lie where they are enforced, with the leases."""
 
-    def __init__(self, database: Database, leases: Leases, pepper: bytes) -> None:
+    def __init__(self, database: Database, pepper: bytes) -> None:
         self._database = database
-        self._leases = leases
         self.pepper = pepper
 
     async def create(self, name: str, *, quota_slots: int, budget: Decimal, naming: Naming = UNNAMED) -> Tenant:
@@ -100,7 +100,8 @@ class Tenants:
 
     async def _over(self, name: str, quota: int) -> str:
         """Say so where a team holds more than it may now."""
-        held = sum(len(lease.slots) for lease in await self._leases.list(name, limit=500))
+        async with self._database.transaction(whole=True) as session:
+            held = await slots_held(session, name)
         return f"Team {name} holds {held} slots, more than its quota of {quota}: they stay until they end." if held > quota else ""
 
     async def close(self, name: str, revision: int | None = None) -> Tenant:
@@ -146,7 +147,8 @@ class Tenants:
         return [await self._tenant(row) for row in rows]
 
     async def _tenant(self, row: TenantRow) -> Tenant:
-        return team_of(row, await self._leases.quota(row.name))
+        async with self._database.transaction() as session:
+            return team_of(row, await quota_of(session, row.name))
 
     async def issue_key(
         self, tenant: str | None, name: str, role: Role, expires_at: datetime | None = None, terms: KeyTerms = EVERY_TERM

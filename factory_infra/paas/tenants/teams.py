@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from factory_infra.errors import InvalidInput
 from factory_infra.foundation.clusters.tables import ClusterRow
 from factory_infra.iaas.jobs.tables import JobRow
+from factory_infra.iaas.leases.models import HELD
 from factory_infra.iaas.leases.tables import LeaseRow, QuotaRow
 from factory_infra.paas.deployments.tables import EndpointRow
 from factory_infra.paas.tenants.models import Tenant
@@ -63,6 +64,18 @@ async def put_quota(session: AsyncSession, tenant: str, slots_max: int) -> None:
     """Bound what a team may hold over all pools, in the transaction of what is changed with it."""
     statement = insert(QuotaRow).values(tenant=tenant, slots_max=slots_max)
     await session.execute(statement.on_conflict_do_update(index_elements=["tenant"], set_={"slots_max": slots_max}))
+
+
+async def quota_of(session: AsyncSession, tenant: str) -> int:
+    """How many slots a team may hold over all pools."""
+    row = await session.get(QuotaRow, tenant)
+    return row.slots_max if row else 0
+
+
+async def slots_held(session: AsyncSession, tenant: str) -> int:
+    """How many slots a team holds now, in all pools."""
+    rows = await session.scalars(select(LeaseRow).where(LeaseRow.state.in_(HELD), LeaseRow.tenant == tenant))
+    return sum(len(row.slots) for row in rows)
 
 
 async def live_things(session: AsyncSession, tenant: str) -> list[str]:

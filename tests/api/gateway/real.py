@@ -12,9 +12,6 @@ from api.gateway.app import application
 from api.gateway.edge import GatewayApp
 from api.gateway.metrics import Metrics
 from factory_infra.database import Database
-from factory_infra.foundation.accelerators.pools import OnePool
-from factory_infra.foundation.accelerators.providers.local import LocalAccelerators
-from factory_infra.iaas.leases.service import Leases
 from factory_infra.paas.tenants.bootstrap import key_pepper
 from factory_infra.paas.tenants.models import Role
 from factory_infra.paas.tenants.service import Tenants
@@ -69,7 +66,7 @@ def furnished(settings: Settings, file: str = FILE) -> Settings:
 
 async def team_key(settings: Settings, database: Database, name: str = "vision") -> tuple[Tenants, str]:
     """Make a team with some money, and a key of it."""
-    tenants = Tenants(database, Leases(database, OnePool(LocalAccelerators(None))), key_pepper(settings))
+    tenants = Tenants(database, key_pepper(settings))
     await tenants.create(name, quota_slots=1, budget=Decimal(20))
     return tenants, (await tenants.issue_key(name, "k", Role.USER))[1]
 

@@ -31,7 +31,7 @@ async def test_machines_come_with_a_lease_carry_its_jobs_and_go_with_it(database
     settings, book = Settings(home=tmp_path), PoolBook(tmp_path / "pools.yaml")
     book.add(POOL)
     leases = Leases(database, PooledAccelerators(book, settings), ClusterPools(book, settings))
-    await Tenants(database, leases, b"p" * 32).create("vision", quota_slots=100, budget=Decimal(1000))
+    await Tenants(database, b"p" * 32).create("vision", quota_slots=100, budget=Decimal(1000))
     asked = LeaseRequest(tenant="vision", slots=6, key="k", pool="twin", seconds=600)
     lease = await leases.acquire(asked)
     assert len(lease.machines) == 2 and len(lease.slots) == 8 and all("simulated" in machine for machine in lease.machines)

@@ -10,7 +10,6 @@ from pydantic import SecretStr
 from factory_infra.database import Database
 from factory_infra.errors import InvalidInput, Unauthenticated
 from factory_infra.foundation.accelerators.models import Pool
-from factory_infra.iaas.leases.service import Leases
 from factory_infra.paas.tenants.bootstrap import ensure_admin_key, key_pepper, session_secret, write_secret
 from factory_infra.paas.tenants.models import Role
 from factory_infra.paas.tenants.service import Tenants
@@ -64,7 +63,7 @@ async def test_the_admin_key_is_shown_once_and_works(settings: Settings, databas
     assert file.read_text() == key + "\n"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert await ensure_admin_key(settings, database) is None
-    tenants = Tenants(database, Leases(database, NoHardware()), key_pepper(settings))
+    tenants = Tenants(database, key_pepper(settings))
     assert (await tenants.authenticate(key)).role is Role.ADMIN
     with pytest.raises(Unauthenticated):
         await tenants.authenticate(key[:-2])

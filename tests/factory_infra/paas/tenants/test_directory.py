@@ -8,7 +8,6 @@ import pytest
 
 from factory_infra.database import Database
 from factory_infra.errors import Forbidden
-from factory_infra.iaas.leases.service import Leases
 from factory_infra.notices import Notices
 from factory_infra.paas.tenants.directory import Directory
 from factory_infra.paas.tenants.members import Members
@@ -18,7 +17,7 @@ from factory_infra.paas.tenants.permissions import check_granted, grants, permis
 from factory_infra.paas.tenants.service import Tenants
 from factory_infra.paas.tenants.structure import NewMember, NewRole
 from factory_infra.paas.tenants.teams import Naming
-from tests.factory_infra.paas.tenants.test_service import PEPPER, NoHardware
+from tests.factory_infra.paas.tenants.test_service import PEPPER
 
 ANN = "oidc:ann"
 
@@ -26,7 +25,7 @@ ANN = "oidc:ann"
 @pytest.fixture
 async def members(database: Database) -> Members:
     await Organisations(database).create("acme")
-    tenants = Tenants(database, Leases(database, NoHardware()), PEPPER)
+    tenants = Tenants(database, PEPPER)
     for name in ("vision", "speech"):
         await tenants.create(name, quota_slots=1, budget=Decimal(1), naming=Naming(organisation="acme"))
     return Members(database)

@@ -13,7 +13,6 @@ from sqlalchemy import event
 from factory_infra.database import Database, utcnow
 from factory_infra.errors import LineshaftError, Unauthenticated
 from factory_infra.foundation.accelerators.models import Pool
-from factory_infra.iaas.leases.service import Leases
 from factory_infra.notices import Callback, News, Notices
 from factory_infra.paas.tenants.keyring import DOUBTS_PER_SECOND_MAX, KeyRing
 from factory_infra.paas.tenants.models import ApiKey, KeyTerms, Role
@@ -61,7 +60,7 @@ class Counting(Tenants):
     """Counts what is asked of PostgreSQL, and may be held up after reading."""
 
     def __init__(self, database: Database, pepper: bytes = PEPPER) -> None:
-        super().__init__(database, Leases(database, NoHardware()), pepper)
+        super().__init__(database, pepper)
         self.asked = 0
         self.read = asyncio.Event()
         self.go_on = asyncio.Event()

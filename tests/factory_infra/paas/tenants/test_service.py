@@ -11,7 +11,6 @@ from sqlalchemy import text
 from factory_infra.database import Database, utcnow
 from factory_infra.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
 from factory_infra.foundation.accelerators.models import Pool
-from factory_infra.iaas.leases.service import Leases
 from factory_infra.paas.tenants.models import KeyFilter, KeyTerms, Role
 from factory_infra.paas.tenants.proof import digest_of
 from factory_infra.paas.tenants.service import Tenants
@@ -32,7 +31,7 @@ class NoHardware:
 
 @pytest.fixture
 async def tenants(database: Database) -> Tenants:
-    service = Tenants(database, Leases(database, NoHardware()), PEPPER)
+    service = Tenants(database, PEPPER)
     await service.create("vision", quota_slots=2, budget=Decimal(20))
     return service
 

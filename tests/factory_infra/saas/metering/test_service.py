@@ -74,7 +74,7 @@ async def careless_take(session: AsyncSession, limit: Limit, start: datetime, am
 @pytest.fixture
 async def leases(database: Database) -> Leases:
     service = Leases(database, FixedPool(200))
-    tenants = Tenants(database, service, b"p" * 32)
+    tenants = Tenants(database, b"p" * 32)
     await tenants.create("vision", quota_slots=200, budget=BUDGET)
     await tenants.create("language", quota_slots=4, budget=BUDGET)
     return service
