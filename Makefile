@@ -28,8 +28,9 @@ check: setup ## Format, lint, types, layers, tests
 	@echo "== layers";  $(BIN)/lint-imports
 	@echo "== tests";   $(BIN)/pytest -n $(WORKERS) --no-loadscope-reorder $(ARGS)
 
-nightly: setup ## Play plans against their model at length: 10,000 steps and more
+nightly: setup ## Play plans and the scheduler against their models at length: 10,000 steps, 10,000 sequences
 	@$(BIN)/pytest --hypothesis-profile=nightly --timeout 1800 tests/workflows/test_plan_machine.py $(ARGS)
+	@$(BIN)/python -m benchmarks.scheduling.machine
 
 format: setup ## Format the sources and sort their imports
 	@$(BIN)/ruff check --fix --select I -q $(wildcard $(SOURCES))

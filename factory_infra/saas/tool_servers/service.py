@@ -129,7 +129,8 @@ class ToolServers:
         try:
             return await self._source.call(self._address(held), held.approved_digest, tool, arguments, key)
         except Conflict:
-            async with self._database.transaction() as session:
+            # also a server of all teams, whose row a team only reads: whoever found it out
+            async with self._database.transaction(whole=True) as session:
                 (await found(session, server, lock=True)).state = ServerState.CHANGED
             raise
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import boto3
 
 from tests.emulators.aws.containers import ROOT
-from tests.emulators.aws.world import Answer, Json, Request, World
+from tests.emulators.aws.world import Answer, Handler, Json, Request, World
 
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.05
@@ -99,7 +99,8 @@ def plug(world: World) -> None:
         world.handlers["sagemaker", f"Delete{kind}"] = partial(delete, kind=kind)
     world.handlers["sagemaker", "DescribeEndpoint"] = describe
     world.handlers["sagemaker", "ListEndpoints"] = listed
-    world.handlers["sagemaker", "ListTags"] = marks
+    others = world.handlers.get(("sagemaker", "ListTags"))
+    world.handlers["sagemaker", "ListTags"] = partial(marks, others=others)
 
 
 def of(world: World) -> Hosting:
@@ -156,10 +157,12 @@ def listed(world: World, request: Request) -> Answer:
     return Answer({"Endpoints": [each | {"CreationTime": 0, "LastModifiedTime": 0} for each in told]})
 
 
-def marks(world: World, request: Request) -> Answer:
-    """ListTags."""
+def marks(world: World, request: Request, others: Handler | None) -> Answer | object:
+    """ListTags, of what is hosted here; of the rest whoever told it before."""
     arn = request.json()["ResourceArn"]
     found = [made for kind in of(world).made.values() for made in kind.values() if made["arn"] == arn]
+    if not found and others is not None:
+        return others(world, request)
     return Answer({"Tags": found[0].get("Tags", []) if found else []})
 
 
