@@ -18,7 +18,8 @@ from factory_infra.iaas.scheduling.shares import Shares
 from factory_infra.iaas.scheduling.waking import Waking
 from tests.factory_infra.iaas.scheduling.test_machine import run
 
-SEQUENCES = 400
+SEQUENCES = 6000
+"""At most: the first that finds it ends the run."""
 Off = Callable[[pytest.MonkeyPatch], None]
 
 
