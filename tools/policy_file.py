@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from factory_infra.errors import LineshaftError
 from factory_infra.settings import Settings
+from factory_infra.strict_yaml import load_strict
 from tools.policy_models import Policy
 
 SHIPPED = Path(__file__).with_name("policy.yaml")
@@ -19,20 +20,6 @@ class PolicyBroken(LineshaftError):
     """The policy cannot be read: nothing is judged, so nothing with an effect begins, until a person mends the file."""
 
     code = "policy_invalid"
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice: the second would silently replace what was read first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        """Build a mapping of different keys."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' is given twice", key.start_mark)
-            seen.add(str(key.value))
-        made: dict[object, object] = super().construct_mapping(node, deep)
-        return made
 
 
 def policy_path(settings: Settings) -> Path:
@@ -80,7 +67,7 @@ def _read(path: Path, state: tuple[int, ...]) -> Policy:
 def parse_policy(text: str, path: Path) -> Policy:
     """Return the policy that a text says. Raises PolicyBroken that names the file, the place in it and what to do."""
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader that is stricter still)
+        document = load_strict(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _broken(path, "", f"it is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):

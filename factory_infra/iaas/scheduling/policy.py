@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import PydanticCustomError
 
 from factory_infra.errors import InvalidInput
+from factory_infra.strict_yaml import load_strict
 
 Order = Literal["fair", "fifo", "shortest", "priority"]
 PreemptionScope = Literal["off", "queue", "any"]
@@ -184,20 +185,6 @@ def _children(queues: Sequence[QuotaSpec]) -> None:
                 )
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice: the second would silently replace what was read first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        """Build a mapping of different keys."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' is given twice", key.start_mark)
-            seen.add(str(key.value))
-        made: dict[object, object] = super().construct_mapping(node, deep)
-        return made
-
-
 def read_strict(model: type[M], text: str, said: tuple[str, str, str]) -> M:
     """Read a YAML text as a strict model.
 
@@ -211,7 +198,7 @@ def read_strict(model: type[M], text: str, said: tuple[str, str, str]) -> M:
     """
     file, code, remedy = said
     try:
-        found = yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader that is stricter still)
+        found = load_strict(text)
         return model.model_validate({} if found is None else found)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from factory_infra.errors import InvalidInput
 from factory_infra.paas.tenants.structure import Name, NewMember, Place
+from factory_infra.strict_yaml import load_strict
 
 BYTES_MAX = 1_000_000
 
@@ -43,20 +44,6 @@ class Groups(BaseModel):
         ]
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice: the second would silently replace what was read first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        """Build a mapping of different keys."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' is given twice", key.start_mark)
-            seen.add(str(key.value))
-        made: dict[object, object] = super().construct_mapping(node, deep)
-        return made
-
-
 def load_groups(path: Path) -> Groups:
     """Return what a file says now; without the file no group gives anything. Raises InvalidInput naming the file and what is wrong."""
     try:
@@ -68,7 +55,7 @@ def load_groups(path: Path) -> Groups:
     if len(text) > BYTES_MAX:
         raise _broken(path, f"it is larger than {BYTES_MAX} bytes")
     try:
-        return Groups.model_validate(yaml.load(text, Loader=_Loader) or {})  # noqa: S506  (a SafeLoader that is stricter still)
+        return Groups.model_validate(load_strict(text) or {})
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise _broken(path, f"line {line}: {error.problem}") from error

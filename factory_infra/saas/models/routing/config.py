@@ -14,6 +14,7 @@ from factory_infra.errors import InvalidInput
 from factory_infra.saas.models.backends.spec import NAME_PATTERN, BackendSpec, named
 from factory_infra.saas.models.routing.default_setup import default_document
 from factory_infra.settings import Settings
+from factory_infra.strict_yaml import load_strict
 
 FILE = "gateway.yaml"
 BYTES_MAX = 1_000_000
@@ -134,7 +135,7 @@ class Setup(_Strict):
     def parse(cls, text: str, source: str) -> "Setup":
         """Read a text. Raises InvalidInput `gateway_invalid`."""
         try:
-            document = yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader that is stricter still)
+            document = load_strict(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise _broken(source, "", f"it is not YAML: {' '.join(str(error).split())}") from error
         return _validated(document, source)
@@ -145,20 +146,6 @@ class Setup(_Strict):
             [target.model_dump(mode="json"), self.backends[target.backend].model_dump(mode="json")] for target in self.models[model].route
         ]
         return hashlib.sha256(orjson.dumps(targets, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice: the second would silently replace what was read first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        """Build a mapping of different keys."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' is given twice", key.start_mark)
-            seen.add(str(key.value))
-        made: dict[object, object] = super().construct_mapping(node, deep)
-        return made
 
 
 def path_of(settings: Settings) -> Path | None:
