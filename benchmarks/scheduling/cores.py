@@ -1,5 +1,6 @@
 """Schedulers of the classical kind, driven by the twin's engine: what ours is compared with. None of them is part of the product."""
 
+from bisect import bisect_right as bisect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -181,9 +182,28 @@ class FinishTimeFair(Ranked):
         return -(now - workload.submitted_at + left) / (whole * share)
 
 
+class LeastAttained(Ranked):
+    """Tiresias-like (NSDI 2019): who has had least so far goes first, by classes of GPU time, in order of arrival within one.
+
+    What has had more gives way once it has run for its lease, and loses what it did since its last checkpoint. Nothing is known of run
+    times: no estimates, no truth. Tiresias' promotion of those that wait for very long is left out.
+    """
+
+    preempts = True
+    lease_seconds = LEASE_SECONDS
+    classes_gpu_hours = (1.0, 10.0, 100.0)
+
+    def rank(self, workload: Workload, now: float) -> float:
+        """By the class of what it has had."""
+        running = self.running.get(workload.id)
+        seconds = self.done.get(workload.id, 0.0) + (now - running.started_at if running is not None else 0.0)
+        return float(bisect(self.classes_gpu_hours, seconds / 3600 * workload.milli / 1000))
+
+
 CORES: dict[str, Callable[[Scenario, Mapping[str, Fleet], int], Ranked]] = {
     "fifo": Fifo,
     "fifo, skipping": FifoSkipping,
     "srtf, perfect": ShortestKnown,
     "themis-like": FinishTimeFair,
+    "least attained": LeastAttained,
 }

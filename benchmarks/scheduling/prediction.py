@@ -18,9 +18,9 @@ from factory_infra.iaas.twin.engine import run
 from factory_infra.iaas.twin.scenario import Scenario
 
 MIX = Mix(nodes=16, hours=10 * 24, load=0.95)
-SEEDS = (1, 2)
-EVERY = 3
-"""Of those that must wait at their submission, every third is foretold: each costs nine runs into the future."""
+SEEDS = (1, 2, 3)
+COVERED = (0.75, 0.9)
+"""How often the 80 % interval is to hold: some hundreds of waits in a row, long ones together, tell no more of it."""
 WAITED_SECONDS = 60.0
 
 
@@ -30,7 +30,6 @@ class Foretelling(OwnCore):
     def __init__(self, scheduler: Scheduler) -> None:
         super().__init__(scheduler)
         self.fresh: list[str] = []
-        self.waited = 0
         self.said: dict[str, tuple[float, Forecast]] = {}
 
     def submit(self, workload: Workload) -> None:
@@ -42,8 +41,7 @@ class Foretelling(OwnCore):
         """See Core.decide; then foretell those that came and must wait."""
         decision = super().decide(now)
         for name in [name for name in self.fresh if name in self.scheduler.pending and name not in self.said]:
-            self.waited += 1
-            if self.waited % EVERY == 0 and (found := starts(self.scheduler, [name], now).get(name)) is not None:
+            if (found := starts(self.scheduler, [name], now).get(name)) is not None:
                 self.said[name] = (now, found)
                 self.scheduler.foretold(name, found.starts_at)
         self.fresh.clear()
@@ -84,11 +82,12 @@ def row(name: str, policy: SchedulingPolicy) -> Check:
     median, p90 = np.percentile(errors, (50, 90)) / 60 if errors else (0.0, 0.0)
     share = np.percentile(shares, 50) if shares else 0.0
     figure = f"{count} starts: off by {median:.0f} min (median), {p90:.0f} min (p90); {share:.0%} of the wait; the 80 % interval held for"
-    held = bool(errors) and bool(share < 1)
+    covered = within / max(count, 1)
+    held = bool(errors) and bool(share < 1) and COVERED[0] <= covered <= COVERED[1]
     return Check(
         f"start foretold at submission, {name}, mix, simulated",
-        f"{figure} {within / max(count, 1):.0%}",
-        "told; the median below the wait itself, estimates being off by a half",
+        f"{figure} {covered:.0%}",
+        f"the median below the wait itself, estimates being off by a half; the interval for {COVERED[0]:.0%} to {COVERED[1]:.0%}",
         held=held,
     )
 

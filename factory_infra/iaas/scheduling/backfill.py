@@ -8,7 +8,7 @@ import numpy as np
 
 from factory_infra.errors import CapacityExceeded
 from factory_infra.iaas.scheduling.fleet import Fleet
-from factory_infra.iaas.scheduling.models import Seat
+from factory_infra.iaas.scheduling.models import Seat, Shape
 from factory_infra.iaas.scheduling.ordering import Entry
 from factory_infra.iaas.scheduling.quotas import UNLIMITED, Need
 from factory_infra.iaas.scheduling.state import Held, Reservation, State
@@ -109,9 +109,7 @@ def started(state: State, held: Held) -> None:
                 kept.stale = True
                 continue
             kept.fleet.take(held.running.seats, held.entry.workload.shape)
-        for node in state.quotas.paths[held.entry.node]:
-            if node in kept.left:
-                kept.left[node] = [left - amount for left, amount in zip(kept.left[node], held.need, strict=True)]
+        _book(state, kept.left, held.entry.node, held.need, -1)
 
 
 def refresh(state: State) -> None:
@@ -139,13 +137,13 @@ def keep(state: State, entry: Entry, *, firm: bool) -> bool:
 def reserve(state: State, entry: Entry, *, firm: bool) -> Reservation | None:
     """Find the earliest time at which a workload can start, and keep its seats; None where no end of what runs would let it.
 
-    Reservations in one pool follow each other in time.
+    Reservations in one pool follow each other in time, and each leaves the caps to those before it.
     """
     best: Reservation | None = None
     for asked, need in _ways(state, entry):
-        since = _quota_time(state, entry, need)
-        for pool in state.pools_of(entry.workload) if since is not None else ():
-            found = _in_pool(state, asked, pool, since or state.now)
+        caps = _caps(state, entry, need)
+        for pool in state.pools_of(entry.workload):
+            found = _both(state, asked, pool, caps)
             if found is not None and (best is None or found[0] < best.at):
                 at, seats, fleet, given = found
                 ends_at = at + seconds_on(entry, len(seats))
@@ -157,39 +155,88 @@ def reserve(state: State, entry: Entry, *, firm: bool) -> Reservation | None:
 
 
 def _ways(state: State, entry: Entry) -> list[tuple[Entry, Need]]:
-    """How it may be asked for, and what it takes then: as it is, or on each GPU type by itself where types have quotas of their own."""
+    """How it may be asked for, and what it takes then: as it is, or, where types have quotas of their own, on each of them, then on any.
+
+    A gang on several types counts against each of them as a whole: how its members will lie is not known before.
+    """
     quotas, least, shape = state.quotas, _least(state, entry), state.shape_possible(entry)
     if not quotas.models or not shape.gpus:
         return [(entry, quotas.need(shape, least))]
     models = shape.models or {model for pool in state.pools_of(entry.workload) for model in state.fleets[pool].models}
-    found: list[tuple[Entry, Need]] = []
-    for model in sorted(models):
-        workload = replace(entry.workload, shape=replace(shape, models=frozenset({model})))
-        found.append((replace(entry, workload=workload), quotas.need(shape, least, model)))
+    needs = {model: quotas.need(shape, least, model) for model in sorted(models)}
+    found = [(_of_types(entry, shape, frozenset({model})), need) for model, need in needs.items()]
+    if least > 1 and len(needs) > 1:
+        found.append((_of_types(entry, shape, frozenset(needs)), tuple(max(column) for column in zip(*needs.values(), strict=True))))
     return found
+
+
+def _of_types(entry: Entry, shape: Shape, models: frozenset[str]) -> Entry:
+    return replace(entry, workload=replace(entry.workload, shape=replace(shape, models=models)))
 
 
 def _least(state: State, entry: Entry) -> int:
     return entry.members_least if state.policy.elastic else entry.workload.members
 
 
-def _quota_time(state: State, entry: Entry, need: Need) -> float | None:
-    """When the caps have room for it, as what runs now ends."""
-    if state.quotas.blocking(entry.node, need) is None:
-        return state.now
-    over = {
-        (node, at): state.quotas.usage[node][at] + amount - state.quotas.caps[node][at]
-        for node in state.quotas.paths[entry.node]
-        for at, amount in enumerate(need)
-        if amount and state.quotas.usage[node][at] + amount > state.quotas.caps[node][at]
-    }
-    nodes = {node for node, _ in over}
-    sharing = [held for held in state.held.values() if nodes & set(state.quotas.paths[held.entry.node])]
-    for at, held in sorted(((held.ends_after(state.now), held) for held in sharing), key=lambda each: (each[0], each[1].entry.number)):
-        path = set(state.quotas.paths[held.entry.node])
-        over = {(node, part): left - (held.need[part] if node in path else 0) for (node, part), left in over.items()}
-        if all(left <= 0 for left in over.values()):
-            return at
+Caps = list[tuple[float, bool]]
+"""From when on the caps have room for a workload, or have none, in order; before the first nothing is known, after the last it stays."""
+
+
+def _caps(state: State, entry: Entry, need: Need) -> Caps:
+    """When the caps have room for it, as what runs now ends, and as those start and end for whom something is reserved before it."""
+    quotas, wanted = state.quotas, [at for at, amount in enumerate(need) if amount]
+    capped = [node for node in quotas.paths[entry.node] if any(quotas.caps[node][at] < UNLIMITED for at in wanted)]
+    others = [kept for kept in before(state, entry) if any(node in kept.left for node in capped)]
+    if not others and quotas.blocking(entry.node, need) is None:
+        return [(state.now, True)]
+    room = {node: [quotas.caps[node][at] - quotas.usage[node][at] - need[at] for at in wanted] for node in capped}
+    moves: list[tuple[float, int, Sequence[int], Need]] = []
+    for held in state.held.values():
+        if room.keys() & set(quotas.paths[held.entry.node]):
+            moves.append((held.ends_after(state.now), 1, quotas.paths[held.entry.node], held.need))
+    for kept in others:
+        other = state.entries[kept.workload]
+        takes = state.need_of(other, kept.pool, kept.seats)
+        moves += [(kept.at, -1, quotas.paths[other.node], takes), (kept.ends_at, 1, quotas.paths[other.node], takes)]
+    times: dict[float, bool] = {state.now: _none_below(room)}
+    for when, sign, nodes, amounts in sorted(moves, key=lambda move: move[0]):
+        for node in nodes:
+            if node in room:
+                room[node] = [left + sign * amounts[at] for left, at in zip(room[node], wanted, strict=True)]
+        times[max(when, state.now)] = _none_below(room)
+    return list(times.items())
+
+
+def _none_below(room: dict[int, list[int]]) -> bool:
+    return all(min(left, default=0) >= 0 for left in room.values())
+
+
+def _room_from(caps: Caps, since: float, seconds: float) -> float | None:
+    """The first time from `since` on at which the caps have room for so long."""
+    found: float | None = None
+    for at, (when, has_room) in enumerate(caps):
+        until = caps[at + 1][0] if at + 1 < len(caps) else float("inf")
+        if found is not None and when >= found + seconds:
+            return found
+        if not has_room:
+            found = None
+        elif found is None and until > since:
+            found = max(when, since)
+    return found
+
+
+def _both(state: State, entry: Entry, pool: str, caps: Caps) -> tuple[float, tuple[Seat, ...], Fleet, set[str]] | None:
+    """The earliest time at which a pool and the caps have room: see `_in_pool`."""
+    seconds = seconds_on(entry, _least(state, entry))
+    since = _room_from(caps, state.now, seconds)
+    while since is not None:
+        found = _in_pool(state, entry, pool, since)
+        if found is None:
+            return None
+        again = _room_from(caps, found[0], seconds)
+        if again is None or again <= found[0]:
+            return found if again is not None else None
+        since = again
     return None
 
 
@@ -298,12 +345,21 @@ def _left(state: State, entry: Entry, kept: Reservation) -> dict[int, list[int]]
     }
     if not left:
         return left
+    for other in before(state, entry):
+        if other.at <= at < other.ends_at:
+            _book(
+                state, left, state.entries[other.workload].node, state.need_of(state.entries[other.workload], other.pool, other.seats), -1
+            )
     for pool in state.fleets:
         for ends_at, name in _ends(state, pool, set()):
             if ends_at > at:
                 break
-            held = state.held[name]
-            for node in quotas.paths[held.entry.node]:
-                if node in left:
-                    left[node] = [each + amount for each, amount in zip(left[node], held.need, strict=True)]
+            _book(state, left, state.held[name].entry.node, state.held[name].need, 1)
     return left
+
+
+def _book(state: State, left: dict[int, list[int]], node: int, need: Need, sign: int) -> None:
+    """Give an amount back to what the caps on a queue's path leave, or take it off with `sign` -1."""
+    for each in state.quotas.paths[node]:
+        if each in left:
+            left[each] = [amount + sign * part for amount, part in zip(left[each], need, strict=True)]

@@ -184,6 +184,8 @@ def _looser(workload: Workload) -> Iterator[tuple[Change, str]]:
         yield {"shape": replace(shape, models=frozenset())}, "any type of GPU"
     if shape.price_classes:
         yield {"shape": replace(shape, price_classes=frozenset())}, "any price class"
+    if shape.network:
+        yield {"shape": replace(shape, network="")}, "without EFA"
     if workload.topology != "any":
         yield {"topology": "any"}, f"not within one {workload.topology}"
     if workload.not_before > 0:

@@ -276,7 +276,7 @@ class Fleet:
             suits &= np.isin(self.model, [code for model, code in self.models.items() if model in shape.models])
         if shape.price_classes:
             suits &= np.isin(self.price_class, [code for each, code in self.price_classes.items() if each in shape.price_classes])
-        return suits
+        return suits & self.efa if shape.network == "efa" else suits
 
     def _slots(self, shape: Shape, room: Room, nodes: Ints | slice) -> Ints:
         """How often a shape fits on some of the nodes now."""
@@ -365,4 +365,5 @@ def words(shape: Shape) -> str:
         gpus = f"{shape.gpu_milli / GPU_MILLI:g} of a GPU, "
     else:
         gpus = f"{shape.gpus} GPU{'s' * (shape.gpus != 1)}, " if shape.gpus else ""
-    return f"{gpus}{shape.cpu_milli / 1000:g} cores, {shape.memory_mib / 1024:.1f} GiB"
+    network = ", EFA" if shape.network == "efa" else ""
+    return f"{gpus}{shape.cpu_milli / 1000:g} cores, {shape.memory_mib / 1024:.1f} GiB{network}"

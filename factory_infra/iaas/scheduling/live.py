@@ -40,6 +40,8 @@ class Claim:
     """Slots were kept free for it by the pass before."""
     pools: tuple[str, ...] = ()
     """The pools that will do, the preferred first; where one that is held lies."""
+    foretold: tuple[float, float] | None = None
+    """When it was foretold when it would begin, and that moment."""
 
 
 class Layout:
@@ -192,6 +194,8 @@ def scheduler_of(policy: SchedulingPolicy, quotas: QuotaTree, scene: Scene) -> S
     made = Scheduler(policy, quotas, fleets, build(policy.placement or PLACEMENT))
     for claim in scene.past:
         _learn(made, claim, scene)
+    begun = sorted((each for each in (*scene.past, *scene.claims) if each.slots), key=lambda each: (each.since, each.id))
+    made.learn(waits=[(each.since - each.foretold[0], each.foretold[1] - each.foretold[0]) for each in begun if each.foretold])
     for claim in sorted(scene.claims, key=lambda each: (each.asked_at, each.id)):
         if not claim.slots:
             made.submit(workload_of(claim, scene.of(claim), scene.now))

@@ -10,6 +10,7 @@ from typing import Literal
 
 PriceClass = Literal["on_demand", "spot", "reserved", "capacity_block"]
 Topology = Literal["any", "node", "nvlink", "rack"]
+Network = Literal["", "efa"]
 
 GPU_MILLI = 1000
 GPUS_A_NODE_MAX = 16
@@ -30,6 +31,8 @@ class Shape:
     """The GPU types that will do; empty for any."""
     price_classes: frozenset[PriceClass] = frozenset()
     """The price classes that will do; empty for any."""
+    network: Network = ""
+    """`efa`: only nodes with EFA will do; empty for any."""
 
     @property
     def milli(self) -> int:
@@ -173,7 +176,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one pass of the scheduler decides: to be carried out in the order preemptions, starts."""
+    """What one pass of the scheduler decides: to be carried out in the order preemptions, shrunk, starts, grown."""
 
     at: float
     preemptions: tuple[Preemption, ...] = ()
@@ -181,6 +184,8 @@ class Decision:
     waits: tuple[Wait, ...] = ()
     shrunk: tuple[tuple[str, int], ...] = ()
     """Elastic workloads that go on with fewer members: id, members."""
+    grown: tuple[tuple[str, tuple[Seat, ...]], ...] = ()
+    """Elastic workloads that go on with more members: id, all of its seats, those that it had first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from bisect import bisect_left
 from heapq import heapify, heappop, heappush
 from typing import Final
 
-from factory_infra.iaas.scheduling import backfill, preemption
+from factory_infra.iaas.scheduling import backfill, growing, preemption
 from factory_infra.iaas.scheduling.admission import Block, Fit, fit
-from factory_infra.iaas.scheduling.models import Binding, Preemption, Running, Start
+from factory_infra.iaas.scheduling.models import Binding, Preemption, Running, Seat, Start
 from factory_infra.iaas.scheduling.ordering import Entry, Key, Kind, Queue
 from factory_infra.iaas.scheduling.state import Held, State
 from factory_infra.iaas.scheduling.waking import SHORT_MAX, Line, Waking
@@ -88,6 +88,7 @@ class Pass:
         self.preemptions: list[Preemption] = []
         self.starts: dict[str, Start] = {}
         self.shrunk: dict[str, int] = {}
+        self.grown: dict[str, tuple[Seat, ...]] = {}
         self.examined: dict[str, None] = {}
         self._plans = 0
         self._closed: set[str] = set()
@@ -109,6 +110,22 @@ class Pass:
             if not self._waking.changed:
                 break
             self._waking.due(self._state)
+        self._grow()
+
+    def _grow(self) -> None:
+        """Give those that run with fewer members more of them, when all who wait were looked at; the highest priority first, the oldest."""
+        state, policy = self._state, self._state.policy
+        if not (state.short and policy.elastic and policy.regrow):
+            return
+        for held in sorted((state.held[name] for name in state.short), key=lambda each: (-each.entry.workload.priority, each.entry.number)):
+            name = held.running.workload.id
+            if (at := growing.ready_at(state, held)) > state.now:
+                self._waking.alarm(at, held.entry.node)
+                continue
+            seats = growing.grown(state, held)
+            if len(seats) > held.members:
+                state.resize(name, seats)
+                self.grown[name] = seats
 
     def _starving(self) -> None:
         """Give those that have waited too long, then those for whom capacity is reserved, the first chance."""
@@ -270,7 +287,7 @@ class Pass:
         gone = {piece.held.running.workload.id: piece for piece in sorted(made.pieces, key=lambda piece: -piece.keep)}
         for name, piece in gone.items():
             if piece.keep:
-                state.shrink(name, piece.keep)
+                state.resize(name, piece.held.running.seats[: piece.keep])
                 self.shrunk[name] = piece.keep
                 self._waking.freed(state, piece.held.entry.node)
             else:
@@ -302,7 +319,7 @@ class Pass:
         running = Running(entry.workload, found.pool, found.seats, state.now, ends_at, borrowed, entry.progress_seconds)
         told = state.foretold.pop(name, None)
         if told is not None and not state.hypothetical:
-            state.waits.add(max(1.0, state.now - told[0]), max(1.0, told[1] - told[0]))
+            state.waits.add(state.now - told[0], told[1] - told[0])
         held = Held(running, entry, found.need, state.now, entry.progress_seconds)
         state.hold(held)
         backfill.started(state, held)

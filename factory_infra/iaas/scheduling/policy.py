@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -19,6 +19,8 @@ ResourceName = Annotated[str, StringConstraints(pattern=r"^(gpus(:[A-Za-z0-9._-]
 Amount = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Amounts = dict[ResourceName, Amount]
 M = TypeVar("M", bound=BaseModel)
+MOMENT_SECONDS: Final = 1.0
+"""What may not happen in one pass is looked at again after so long."""
 
 
 class SchedulingPolicy(BaseModel):
@@ -48,6 +50,9 @@ class SchedulingPolicy(BaseModel):
     elastic: bool = Field(
         default=True, description="Elastic workloads may start with fewer members, and shrink in place of being displaced."
     )
+    regrow: bool = Field(
+        default=True, description="Elastic workloads that run with fewer members get the others where nobody who waits could use the room."
+    )
     deadline_margin: float = Field(
         default=1.25, ge=1, le=10, description="A deadline is near when its time left is so many times the run's."
     )
@@ -55,6 +60,11 @@ class SchedulingPolicy(BaseModel):
     price_weight: float = Field(
         default=1.0, ge=0, le=1, description="How much the expected cost counts in the choice of a pool; 0: their order."
     )
+
+    @property
+    def undisturbed_seconds(self) -> float:
+        """After how long one that has started may be displaced: its guaranteed time, and never in the pass that starts it."""
+        return max(self.guaranteed_seconds, MOMENT_SECONDS)
 
 
 class QuotaSpec(BaseModel):

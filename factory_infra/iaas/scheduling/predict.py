@@ -1,20 +1,16 @@
-"""When those that wait should start: the same scheduler, run on in virtual time on expected run times, and again on run times that vary."""
+"""When those that wait should start: the same scheduler, run on in virtual time on expected run times."""
 
-import random
 from collections.abc import Collection
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import Final, Protocol
+from typing import Final
 
-from factory_infra.iaas.scheduling.estimates import ENOUGH
 from factory_infra.iaas.scheduling.models import Running
 from factory_infra.iaas.scheduling.queueing import Scheduler
 
 HORIZON_SECONDS: Final = 30 * 86_400.0
 PASSES_MAX: Final = 20_000
 """After so many passes what has not started is said not to be known."""
-SAMPLES: Final = 8
-"""How often run times are drawn anew for an interval."""
 SMALLEST_STEP_SECONDS: Final = 1e-6
 
 
@@ -41,41 +37,18 @@ class Begun:
     after: str
 
 
-class RunTimes(Protocol):
-    """Says when what runs will end."""
-
-    def __call__(self, running: Running, now: float) -> float:
-        """Return the time at which one that runs at `now` ends."""
-        ...
-
-
-def starts(
-    scheduler: Scheduler, names: Collection[str], now: float, *, horizon_seconds: float = HORIZON_SECONDS, samples: int = SAMPLES
-) -> dict[str, Forecast]:
+def starts(scheduler: Scheduler, names: Collection[str], now: float, *, horizon_seconds: float = HORIZON_SECONDS) -> dict[str, Forecast]:
     """Predict the starts of some of those that wait; who is not in the result does not start within the horizon, as far as is known.
 
-    The interval comes from how far past forecasts were from what came, where enough are known (`Scheduler.foretold`): they know of what
-    arrives later and goes before. Else from run times that are drawn as past ones were from their estimates, always the same draws.
+    The interval comes from how far past forecasts were from what came (`Scheduler.foretold`, `Scheduler.learn`): they know of run times
+    that are not as estimated, and of what arrives later and goes before.
     """
-    expected = forward(scheduler, names, now, horizon_seconds=horizon_seconds)
-    drawn: dict[str, list[float]] = {name: [] for name in expected}
-    known = len(scheduler.state.waits.seen) >= ENOUGH
-    for number in range(samples if expected and not known else 0):
-        times = _Drawn(scheduler, number)
-        for name, begun in forward(scheduler, expected, now, horizon_seconds=horizon_seconds, times=times).items():
-            drawn[name].append(begun.at)
-    return {name: _forecast(begun, _interval(scheduler, begun, drawn[name], now)) for name, begun in expected.items()}
-
-
-def _interval(scheduler: Scheduler, begun: Begun, drawn: list[float], now: float) -> tuple[float, float]:
-    """Between which times it starts with a probability of about 80 %."""
-    waits = scheduler.state.waits
-    if len(waits.seen) >= ENOUGH and begun.at > now:
-        low, high = waits.interval()
-        return now + (begun.at - now) * min(1.0, low), now + (begun.at - now) * max(1.0, high)
-    ordered = sorted([*drawn, begun.at])
-    edge = round(0.1 * (len(ordered) - 1))
-    return min(ordered[edge], begun.at), max(ordered[len(ordered) - 1 - edge], begun.at)
+    expected, waits = forward(scheduler, names, now, horizon_seconds=horizon_seconds), scheduler.state.waits
+    found: dict[str, Forecast] = {}
+    for name, begun in expected.items():
+        low, high = waits.interval(begun.at - now) if begun.at > now else (0.0, 0.0)
+        found[name] = _forecast(begun, (now + low, now + high))
+    return found
 
 
 def _forecast(begun: Begun, between: tuple[float, float]) -> Forecast:
@@ -83,16 +56,9 @@ def _forecast(begun: Begun, between: tuple[float, float]) -> Forecast:
     return Forecast(begun.at, between, running.pool, len(running.seats), running.ends_at, begun.after)
 
 
-def forward(
-    scheduler: Scheduler,
-    names: Collection[str],
-    now: float,
-    *,
-    horizon_seconds: float = HORIZON_SECONDS,
-    times: RunTimes | None = None,
-) -> dict[str, Begun]:
+def forward(scheduler: Scheduler, names: Collection[str], now: float, *, horizon_seconds: float = HORIZON_SECONDS) -> dict[str, Begun]:
     """Run a copy on until all of these have started, or nothing more would happen, or the horizon is reached."""
-    world = _World(scheduler.copy(), times or expected_end)
+    world = _World(scheduler.copy())
     wanted = {name for name in names if name in world.core.state.entries and not world.core.state.hopeless(world.core.state.entries[name])}
     return world.run(wanted, now, now + horizon_seconds)
 
@@ -102,31 +68,18 @@ def expected_end(running: Running, now: float) -> float:
     return running.ends_at if running.ends_at > now else now + 1.0 + 0.1 * (now - running.started_at)
 
 
-class _Drawn:
-    """Run times drawn from how past ones related to their estimates, the same for a workload in every run of one number."""
-
-    def __init__(self, scheduler: Scheduler, number: int) -> None:
-        self._factors, self._number = scheduler.state.errors.factors(), number
-
-    def __call__(self, running: Running, now: float) -> float:
-        """Return its end: the drawn time where it has not run for longer already."""
-        factor = random.Random(f"{self._number}/{running.workload.id}").choice(self._factors)  # noqa: S311  (a simulation)
-        end = running.started_at + (running.ends_at - running.started_at) * factor
-        return end if end > now else expected_end(running, now)
-
-
 class _World:
     """A copy of a scheduler whose workloads end when they should."""
 
-    def __init__(self, core: Scheduler, times: RunTimes) -> None:
-        self.core, self._times = core, times
+    def __init__(self, core: Scheduler) -> None:
+        self.core = core
         self._ends: list[tuple[float, str, float]] = []
 
     def run(self, wanted: Collection[str], now: float, until: float) -> dict[str, Begun]:
         """Go from event to event."""
         found: dict[str, Begun] = {}
         left, ended = set(wanted), ""
-        self._ends = [(self._times(held.running, now), name, held.running.started_at) for name, held in self.core.state.held.items()]
+        self._ends = [(expected_end(held.running, now), name, held.running.started_at) for name, held in self.core.state.held.items()]
         heapify(self._ends)
         for _ in range(PASSES_MAX):
             if not left:
@@ -145,9 +98,9 @@ class _World:
     def _decide(self, now: float) -> list[str]:
         decision = self.core.decide(now)
         begun = [start.workload for start in decision.starts]
-        for name in (*begun, *(name for name, _ in decision.shrunk)):
+        for name in (*begun, *(name for name, _ in (*decision.shrunk, *decision.grown))):
             running = self.core.state.held[name].running
-            heappush(self._ends, (max(self._times(running, now), now + SMALLEST_STEP_SECONDS), name, running.started_at))
+            heappush(self._ends, (max(expected_end(running, now), now + SMALLEST_STEP_SECONDS), name, running.started_at))
         return begun
 
     def _valid(self) -> bool:

@@ -85,13 +85,13 @@ def _eligible(state: State, entry: Entry) -> tuple[list[Piece], float]:
     for node, reason in _holders(state, entry):
         for name in state.held_by_queue[node]:
             held = state.held[name]
-            if held.running.pool not in pools or not held.running.workload.preemptible or held.running.started_at >= state.now:
-                continue  # what this pass started, it does not end
+            if held.running.pool not in pools or not held.running.workload.preemptible:
+                continue
             why = reason or _reason(state, entry, held)
             if why is None:
                 continue
-            if not guarantee_over(state, held):
-                again = min(again, held.running.started_at + state.policy.guaranteed_seconds)
+            if held.running.started_at >= state.now or not guarantee_over(state, held):  # what this pass started, it does not end
+                again = min(again, held.running.started_at + state.policy.undisturbed_seconds)
                 continue
             found += _pieces(state, held, why)
     return found, again
@@ -180,10 +180,11 @@ class _Trial:
                     break
                 if sum(self._take(piece) for piece in group) and fleet.room(shape).total >= self._members:
                     seats = self._seats(pool, fleet, shape)
-            if seats is not None and self._state.quotas.blocking(self._entry.node, self._state.need_of(self._entry, pool, seats)) is None:
+            need = self._need if seats is None else self._state.need_of(self._entry, pool, seats)
+            if seats is not None and self._state.quotas.blocking(self._entry.node, need) is None:
                 fleet.take(seats, self._entry.workload.shape)
-                self._spare()
-                found = Plan(tuple(piece for piece, _, _ in self._done), Fit(pool, seats, self._state.need_of(self._entry, pool, seats)))
+                self._spare(need)
+                found = Plan(tuple(piece for piece, _, _ in self._done), Fit(pool, seats, need))
                 return found if found.pieces and self._harmless(found) else None
             while len(self._done) > mark:
                 self._put_back(self._done.pop())
@@ -240,8 +241,8 @@ class _Trial:
         self._done.append((piece, before, need))
         return True
 
-    def _spare(self) -> None:
-        """Put back what turned out not to be needed, the dearest first. The workload's own seats are taken already."""
+    def _spare(self, wanted: Need) -> None:
+        """Put back what turned out not to be needed, the dearest first. The workload's own seats are taken; `wanted` is its need."""
         quotas = self._state.quotas
         for step in sorted(self._done, key=lambda each: each[0].rank, reverse=True):
             piece, before, need = step
@@ -251,7 +252,7 @@ class _Trial:
             self._put_back(step)
             fleet = self._fleet(held.running.pool)
             seats = held.running.seats[piece.keep : before]
-            if quotas.blocking(self._entry.node, self._need) is None and has_free(fleet, held.entry, seats):
+            if quotas.blocking(self._entry.node, wanted) is None and has_free(fleet, held.entry, seats):
                 fleet.take(seats, held.entry.workload.shape)
                 self._done.remove(step)
             else:

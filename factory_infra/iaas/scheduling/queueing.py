@@ -158,7 +158,7 @@ class Scheduler:
         self.state.shares.remember(self.state.quotas.node(workload.queue), entry_need, (began, ended), self.state.now)
 
     def decide(self, now: float, waits: Waits = "none") -> Decision:
-        """Make one pass: who starts now and who gives way, to be carried out in the order preemptions, shrunk, starts.
+        """Make one pass: who starts now and who gives way, to be carried out in the order preemptions, shrunk, starts, grown.
 
         Args:
             now: seconds on the caller's clock, never less than before.
@@ -181,6 +181,7 @@ class Scheduler:
             starts=tuple(made.starts.values()),
             waits=self._waits(waits, made.examined),
             shrunk=tuple(made.shrunk.items()),
+            grown=tuple(made.grown.items()),
         )
 
     @property
@@ -215,7 +216,7 @@ class Scheduler:
         for actual, expected in runs:
             self.state.errors.add(actual, expected)
         for actual, expected in waits:
-            self.state.waits.add(max(1.0, actual), max(1.0, expected))
+            self.state.waits.add(actual, expected)
 
     def why(self, name: str) -> Wait:
         """Why a workload waits, as things stand at the time of the last decision; without when it starts.

@@ -60,6 +60,8 @@ def _never_one(fleets: list[Fleet], shape: Shape, where: str) -> Reason:
         return Binding.NO_SUCH_TYPE, f"{where} has no {' or '.join(sorted(shape.models))} that would hold {words(shape)}"
     if shape.price_classes and _ever(fleets, replace(shape, price_classes=frozenset())):
         return Binding.PRICE_CLASS, f"{where} has nothing of {' or '.join(sorted(shape.price_classes))} that would hold {words(shape)}"
+    if shape.network and _ever(fleets, replace(shape, network="")):
+        return Binding.TOPOLOGY, f"{where} has no machine with EFA that would hold {words(replace(shape, network=''))}"
     return Binding.NEVER_FITS, f"no machine of {where} would hold {words(shape)}, even empty"
 
 
@@ -107,7 +109,9 @@ def _room(state: State, entry: Entry) -> Reason | None:
     free = max(_free_milli(state.fleets[pool], workload.shape) for pool in pools)
     if best > 0:
         return Binding.GANG, f"room for {best} of {entry.members_least} members, and they start together"
-    if workload.shape.price_classes and _free_without_class(state, entry):
+    if workload.shape.network and _free_without(state, entry, replace(workload.shape, network="")):
+        return Binding.TOPOLOGY, f"no machine with EFA is free that would hold {_asked(entry)}; others are"
+    if workload.shape.price_classes and _free_without(state, entry, replace(workload.shape, price_classes=frozenset())):
         return Binding.PRICE_CLASS, f"nothing of {' or '.join(sorted(workload.shape.price_classes))} is free; machines of other classes are"
     if workload.shape.milli and free >= workload.shape.milli:
         return Binding.FRAGMENTATION, f"{told('gpus', free)} are free, but no machine has {words(workload.shape)} free together"
@@ -119,8 +123,7 @@ def _free_milli(fleet: Fleet, shape: Shape) -> int:
     return int(fleet.gpu_free[usable].sum())
 
 
-def _free_without_class(state: State, entry: Entry) -> bool:
-    other = replace(entry.workload.shape, price_classes=frozenset())
+def _free_without(state: State, entry: Entry, other: Shape) -> bool:
     return any(state.fleets[pool].room(other).total >= entry.members_least for pool in state.pools_of(entry.workload))
 
 

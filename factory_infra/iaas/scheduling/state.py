@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from factory_infra.errors import InvalidInput
-from factory_infra.iaas.scheduling.estimates import Errors
+from factory_infra.iaas.scheduling.estimates import Errors, Waits
 from factory_infra.iaas.scheduling.fleet import Fleet
 from factory_infra.iaas.scheduling.models import Running, Seat, Shape, Topology, Workload
 from factory_infra.iaas.scheduling.ordering import Entry, Kind, Queue, key_of
@@ -109,6 +109,8 @@ class State:
     queues: dict[int, Queue] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
     held_by_queue: dict[int, dict[str, None]] = field(default_factory=dict)
+    short: dict[str, None] = field(default_factory=dict)
+    """Elastic workloads that run with fewer than all of their members."""
     ends: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
     kinds: dict[KindSpec, Kind] = field(default_factory=dict)
     kind_specs: list[KindSpec] = field(default_factory=list)
@@ -127,7 +129,7 @@ class State:
     lowest: dict[int, float] = field(default_factory=dict)
     unreserved: dict[str, tuple[object, Fleet]] = field(default_factory=dict)
     possible: dict[tuple[str, int, Kind, frozenset[str]], bool] = field(default_factory=dict)
-    waits: Errors = field(default_factory=Errors)
+    waits: Waits = field(default_factory=Waits)
     """Waiting time by what was foretold of it."""
     foretold: dict[str, tuple[float, float]] = field(default_factory=dict)
     """For those that wait: when something was foretold, and the start that was."""
@@ -236,10 +238,13 @@ class State:
         self.held_by_queue.setdefault(entry.node, {})[running.workload.id] = None
         self.lowest.pop(entry.node, None)
         insort(self.ends[running.pool], (running.ends_at, running.workload.id))
+        if 0 < running.workload.members_min <= held.members < running.workload.members:
+            self.short[running.workload.id] = None
 
     def release(self, name: str) -> Held:
         """End a workload: its seats and its quota are free again."""
         held = self.held.pop(name)
+        self.short.pop(name, None)
         running = held.running
         del self.held_by_queue[held.entry.node][name]
         self.lowest.pop(held.entry.node, None)
@@ -254,12 +259,11 @@ class State:
             each.stale = True
         return held
 
-    def shrink(self, name: str, members: int) -> None:
-        """Let an elastic workload go on with fewer members; the last ones give up their seats."""
+    def resize(self, name: str, seats: tuple[Seat, ...]) -> None:
+        """Let an elastic workload go on with fewer or more members, on these seats."""
         held = self.release(name)
         work = held.work(self.now)
-        seats = held.running.seats[:members]
-        left = max(1.0, held.entry.workload.seconds - work) * held.entry.workload.members / members
+        left = max(1.0, held.entry.workload.seconds - work) * held.entry.workload.members / len(seats)
         running = replace(held.running, seats=seats, ends_at=self.now + left)
         self.hold(Held(running, held.entry, self.need_of(held.entry, running.pool, seats), self.now, work))
 
@@ -312,6 +316,7 @@ class State:
             queues={node: queue.copy() for node, queue in self.queues.items()},
             held=dict(self.held),
             held_by_queue={node: dict(names) for node, names in self.held_by_queue.items()},
+            short=dict(self.short),
             ends={pool: list(ends) for pool, ends in self.ends.items()},
             kinds=self.kinds,
             kind_specs=self.kind_specs,

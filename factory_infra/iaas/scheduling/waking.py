@@ -83,7 +83,7 @@ class Waking:
     def lent(self, state: State) -> None:
         """Something started on borrowed quota: it may be taken back when its guaranteed time is over."""
         if self.owed:
-            self.alarm(state.now + state.policy.guaranteed_seconds, OWED)
+            self.alarm(state.now + state.policy.undisturbed_seconds, OWED)
 
     def alarm(self, at: float, node: int) -> None:
         """Look at a queue again at a time, if it would not be before that."""

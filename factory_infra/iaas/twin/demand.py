@@ -42,7 +42,7 @@ def suits(work: Workload, room: Room) -> bool:
     spec, shape = room.specs[0], work.shape
     if work.pools and room.name not in work.pools:
         return False
-    if shape.gpus > spec.gpus or (shape.models and spec.model not in shape.models):
+    if shape.gpus > spec.gpus or (shape.models and spec.model not in shape.models) or (shape.network == "efa" and not spec.efa):
         return False
     return not shape.price_classes or spec.price_class in shape.price_classes
 

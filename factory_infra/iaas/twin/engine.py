@@ -116,7 +116,7 @@ class Engine:
             self._arrive(self._arrivals[self._next])
             self._next += 1
             changed = True
-        if changed and self._work.waiting:
+        if changed and (self._work.waiting or self._work.short):
             self._due = min(self._due, max(self._now, self._passed_at + self._scenario.pass_seconds))
 
     def _arrive(self, arrival: Arrival) -> None:
@@ -192,7 +192,7 @@ class Engine:
         if self._scenario.elastic:
             grow(self._machines, (self._work.live[name].workload for name in self._work.waiting), at)
             self._machines.give_back_idle(at)
-        if self._work.waiting or self._scenario.elastic:
+        if self._work.waiting or self._work.short or self._scenario.elastic:
             self._due = at + max(self._scenario.look_seconds, self._scenario.pass_seconds)
 
     def _carry_out(self, decision: Decision) -> None:
@@ -204,7 +204,7 @@ class Engine:
         for name, members in decision.shrunk:
             one = self._work.live[name]
             self._machines.occupy(one.pool, one.seats[members:], -1, self._now)
-            self._ends(one, self._work.resize(one, members, self._now))
+            self._ends(one, self._work.resize(one, one.seats[:members], self._now))
         for start in decision.starts:
             one = self._work.live[start.workload]
             end = self._work.start(one, start, self._now, self._scenario.restart_seconds)
@@ -212,6 +212,10 @@ class Engine:
             self._ends(one, end)
             self._clocked.backfilled += start.backfilled
             self._moved_at = self._now
+        for name, seats in decision.grown:
+            one = self._work.live[name]
+            self._machines.occupy(one.pool, seats[len(one.seats) :], 1, self._now)
+            self._ends(one, self._work.resize(one, seats, self._now))
 
     def _ends(self, one: Live, at: float) -> None:
         self._agenda.add(at, Kind.END, one.arrival.workload.id, one.version)

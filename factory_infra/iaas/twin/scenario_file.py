@@ -14,11 +14,12 @@ from factory_infra.foundation.pools.spec import PriceClass
 from factory_infra.foundation.twin.failures import FailureModel
 from factory_infra.foundation.twin.market import Market
 from factory_infra.iaas.scheduling.mixes import Mix, estimated, philly_like, with_deadlines
-from factory_infra.iaas.scheduling.models import GPU_MILLI, NodeSpec, Shape, Topology, Workload
+from factory_infra.iaas.scheduling.models import GPU_MILLI, Network, NodeSpec, Shape, Topology, Workload
 from factory_infra.iaas.scheduling.policy import QueueName, QuotaTree, SchedulingPolicy, read_strict
 from factory_infra.iaas.scheduling.traces import alibaba
 from factory_infra.iaas.scheduling.traces.philly import read_folder as read_philly
 from factory_infra.iaas.twin.arrivals import Arrival, in_order
+from factory_infra.iaas.twin.market_files import PriceFile, StockFile, market_of
 from factory_infra.iaas.twin.scenario import Arrivals, Elastic, Scenario
 
 HOUR = 3600.0
@@ -39,6 +40,8 @@ class ElasticPart(Strict):
     """Machines of a pool that are made when work waits."""
 
     market: Market = Market()
+    prices: PriceFile | None = Field(default=None, description="The market's spot prices, from a file.")
+    stock: StockFile | None = Field(default=None, description="When the market has stock, from a file.")
     nodes_min: int = Field(default=0, ge=0, le=NODES_MAX, description="So many are there from the start and stay.")
     idle_minutes: float = Field(default=10.0, ge=0, le=24 * 60, description="Then an idle one is given back.")
 
@@ -54,6 +57,7 @@ class PoolPart(Strict):
     memory_gib: int = Field(default=1024, ge=1, le=65_536)
     nodes_per_rack: int = Field(default=16, ge=1, le=NODES_MAX)
     nvlink_group: int = Field(default=0, ge=0, le=16, description="GPUs of one NVLink domain; 0: all of a machine.")
+    efa: bool = Field(default=False, description="Its machines have EFA.")
     price_class: PriceClass = "on_demand"
     hourly_price: float = Field(default=0.0, ge=0, le=10_000, description="Of one machine.")
     interruptions_hourly: float = Field(default=0.0, ge=0, le=60, description="What the scheduler is told of it.")
@@ -70,6 +74,7 @@ class PoolPart(Strict):
                 model=self.gpu if self.gpus else "",
                 rack=f"{self.name}-rack-{number // self.nodes_per_rack:04d}",
                 nvlink_group=self.nvlink_group,
+                efa=self.efa,
                 price_class=self.price_class,
                 hourly_price=self.hourly_price,
                 interruptions_hourly=self.interruptions_hourly,
@@ -125,6 +130,7 @@ class JobPart(Strict):
     gives_up_hours: float | None = Field(default=None, gt=0, le=24 * 366, description="Its owner does, so long after it was submitted.")
     pools: tuple[PlainName, ...] = ()
     models: tuple[str, ...] = Field(default=(), description="GPU types that will do.")
+    network: Network = Field(default="", description="`efa`: only machines with EFA will do.")
     activity: float = Field(default=1.0, ge=0, le=1)
     count: int = Field(default=1, ge=1, le=1_000_000)
     every_minutes: float = Field(default=0.0, ge=0, le=24 * 60, description="Between one and the next of several.")
@@ -141,7 +147,8 @@ class JobPart(Strict):
     def shape(self) -> Shape:
         """What one member asks for."""
         milli = max(1, round(GPU_MILLI * self.gpu_share)) if self.gpus else 0
-        return Shape(round(1000 * self.cores), round(MIB * self.memory_gib), milli, self.gpus, frozenset(self.models))
+        models = frozenset(self.models)
+        return Shape(round(1000 * self.cores), round(MIB * self.memory_gib), milli, self.gpus, models, network=self.network)
 
     def arrivals(self) -> list[Arrival]:
         """It, or all of them."""
@@ -233,15 +240,15 @@ def read(text: str, file: str = "scenario.yaml", folder: Path = Path()) -> tuple
         seconds=None if found.hours is None else found.hours * HOUR,
         pass_seconds=found.pass_seconds,
         failures=found.failures,
-        elastic={pool.name: elastic_of(pool.elastic) for pool in found.pools if pool.elastic is not None},
+        elastic={pool.name: elastic_of(pool.elastic, folder) for pool in found.pools if pool.elastic is not None},
         restart_seconds=found.restart_seconds,
     )
     return found, [replace(base, name=name, policy=policy) for name, policy in found.policies.items()]
 
 
-def elastic_of(part: ElasticPart) -> Elastic:
-    """How the machines of a pool come and go."""
-    return Elastic(part.market, part.nodes_min, part.idle_minutes * 60)
+def elastic_of(part: ElasticPart, folder: Path) -> Elastic:
+    """How the machines of a pool come and go. Raises InvalidInput for files of its market that cannot be read."""
+    return Elastic(market_of(part.market, part.prices, part.stock, folder), part.nodes_min, part.idle_minutes * 60)
 
 
 def work_of(found: ScenarioFile, folder: Path) -> tuple[dict[str, tuple[NodeSpec, ...]], Arrivals]:
@@ -319,7 +326,7 @@ def wrong_job(job: JobPart, said: tuple[str, str], words: str, remedy: str) -> I
 
 def holds(pool: PoolPart, job: JobPart) -> bool:
     """Whether an empty pool holds a job, by counting."""
-    if job.models and pool.gpu not in job.models:
+    if (job.models and pool.gpu not in job.models) or (job.network == "efa" and not pool.efa):
         return False
     gpus = times(pool.gpus, job.gpus) if job.gpu_share == 1 else pool.gpus * (1 // job.gpu_share)
     members = min(gpus, times(pool.cores, job.cores), times(pool.memory_gib, job.memory_gib))

@@ -66,6 +66,8 @@ class Work:
     """By what took it: failure, interruption, preemption."""
     on_node: defaultdict[tuple[str, int], set[str]] = field(default_factory=lambda: defaultdict(set))
     waiting: dict[str, None] = field(default_factory=dict)
+    short: dict[str, None] = field(default_factory=dict)
+    """Elastic ones that run with fewer than all of their members."""
     running: int = 0
 
     def arrive(self, arrival: Arrival) -> Live:
@@ -89,6 +91,8 @@ class Work:
         one.running, one.began_at, one.pool, one.seats, one.members = True, now, pool, seats, members
         one.version += 1
         self.running += 1
+        if 0 < one.workload.members_min <= members < one.workload.members:
+            self.short[one.arrival.workload.id] = None
         for seat in seats:
             self.on_node[pool, seat.node].add(one.arrival.workload.id)
 
@@ -108,6 +112,7 @@ class Work:
             self.spans.append(Span(one.arrival.workload.queue, one.pool, one.began_at, now, milli, one.arrival.activity))
         one.running = False
         self.running -= 1
+        self.short.pop(one.arrival.workload.id, None)
         return max(0.0, now - max(one.began_at, one.idle_until)) * one.rate
 
     def finish(self, one: Live, now: float) -> None:
@@ -132,10 +137,10 @@ class Work:
         one.workload = replace(one.arrival.workload, seconds=left)
         return one.workload
 
-    def resize(self, one: Live, members: int, now: float) -> float:
-        """An elastic workload goes on with fewer members and loses nothing. Returns when it will end now."""
+    def resize(self, one: Live, seats: tuple[Seat, ...], now: float) -> float:
+        """An elastic workload goes on with fewer or more members and loses nothing. Returns when it will end now."""
         one.done_seconds += self.leave(one, now)
-        self.place(one, one.pool, one.seats[:members], members, now)
+        self.place(one, one.pool, seats, len(seats), now)
         return self.ends_at(one)
 
     def give_up(self, one: Live, now: float) -> None:

@@ -27,7 +27,7 @@ class Nodes(NamedTuple):
     memory_free: Ints
     gpus: Ints
     kind: Ints
-    """Nodes of one kind are alike in GPU type, price class and fixed shares."""
+    """Nodes of one kind are alike in GPU type, price class, network and fixed shares."""
     fit: Bools
     version: Ints
 

@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from factory_infra.iaas.scheduling.models import Shape
@@ -37,7 +38,7 @@ def without_memory(mix: Mix) -> Mix:
     """The same mix of shapes that differ in more than memory."""
     merged: Counter[Shape] = Counter()
     for shape, share in mix:
-        merged[Shape(shape.cpu_milli, 0, shape.gpu_milli, shape.gpus, shape.models, shape.price_classes)] += share  # type: ignore[assignment]
+        merged[replace(shape, memory_mib=0)] += share  # type: ignore[assignment]
     return list(merged.items())
 
 

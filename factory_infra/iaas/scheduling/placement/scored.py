@@ -19,6 +19,9 @@ BOARDS_KEPT_MAX: Final = 1024
 NOWHERE: Final = np.zeros(0, np.bool_)
 SCARCE_MIN: Final = 0.01
 
+NodeKind = tuple[str, str, bool, tuple[int, ...]]
+"""Type, price class, whether it has EFA, and fixed shares of a kind of node."""
+
 
 class Weights(NamedTuple):
     """How much each part of a node's burden counts, in thousandths of a GPU each."""
@@ -47,8 +50,7 @@ class View:
     nodes: Nodes
     expected: Expected
     rank: Ints
-    kinds: tuple[tuple[str, str, tuple[int, ...]], ...]
-    """Type, price class and fixed shares of each kind of node."""
+    kinds: tuple[NodeKind, ...]
     boards: OrderedDict[Shape, Scores] = field(default_factory=OrderedDict)
 
 
@@ -89,16 +91,16 @@ class Scored(Policy):
         return view
 
     def _new_view(self, fleet: Fleet) -> View:
-        kinds: dict[tuple[str, str, tuple[int, ...]], int] = {}
+        kinds: dict[NodeKind, int] = {}
         kind = np.zeros(len(fleet), np.int64)
         for node, spec in enumerate(fleet.specs):
             if spec is not None:
-                kind[node] = kinds.setdefault((spec.model, spec.price_class, tuple(sorted(spec.mig_milli))), len(kinds))
+                kind[node] = kinds.setdefault((spec.model, spec.price_class, spec.efa, tuple(sorted(spec.mig_milli))), len(kinds))
         nodes = Nodes(fleet.gpu_free, fleet.cpu_free, fleet.memory_free, fleet.gpus, kind, fleet.fit, fleet.version)
         rank = np.argsort(self.order(fleet), kind="stable")
         return View(fleet.generation, self._observed.version, nodes, self._expected(fleet, tuple(kinds)), rank, tuple(kinds))
 
-    def _expected(self, fleet: Fleet, kinds: tuple[tuple[str, str, tuple[int, ...]], ...]) -> Expected:
+    def _expected(self, fleet: Fleet, kinds: tuple[NodeKind, ...]) -> Expected:
         """The expected mix in arrays, weighed for a fleet."""
         mix = self._given if self._given is not None else self._observed.mix
         typical = most_frequent(without_memory(mix)) if self.weights.fragmentation else []
@@ -152,10 +154,12 @@ class Scored(Policy):
         return Scores(scores.ask, Board(scores.board.need, scores.board.score.copy(), scores.board.choice.copy()), scores.seen)
 
 
-def need_of(shape: Shape, kind: tuple[str, str, tuple[int, ...]]) -> int:
+def need_of(shape: Shape, kind: NodeKind) -> int:
     """Thousandths that one GPU of a kind of node gives for a shape; 0 without GPUs, -1 where the kind will not do."""
-    model, price_class, shares = kind
+    model, price_class, efa, shares = kind
     if (shape.models and model not in shape.models) or (shape.price_classes and price_class not in shape.price_classes):
+        return -1
+    if shape.network == "efa" and not efa:
         return -1
     need = share_of(shape.gpu_milli, shares) if shape.gpus else 0
     return need if need <= GPU_MILLI else -1

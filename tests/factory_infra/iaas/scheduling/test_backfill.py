@@ -3,6 +3,7 @@
 import pytest
 
 from factory_infra.iaas.scheduling import admission
+from factory_infra.iaas.scheduling.policy import QuotaSpec
 from factory_infra.iaas.scheduling.queueing import Scheduler
 from tests.factory_infra.iaas.scheduling.worlds import PLAIN, guaranteed, nodes, quotas, scheduler, started, submitted, work
 
@@ -71,3 +72,31 @@ class TestReservations:
         assert core.reserve("head", 1.0)
         submitted(core, work("long", 1, "other", seconds=200.0, submitted_at=0.5))
         assert started(core, 2.0) == []
+
+    def test_the_second_leaves_the_caps_to_the_first(self) -> None:
+        # two pools, one cap of 8 GPUs: when `first` has started in its pool, `second` waits for the cap, though its seats are free before.
+        two = PLAIN.model_copy(update={"reservations": 2, "order": "fifo"})
+        tree = quotas(QuotaSpec(name="a", limit={"gpus": 8}))
+        core = scheduler(two, tree, {"one": nodes(1), "two": nodes(1, model="A100")})
+        submitted(core, work("busy-one", 8, "b", pools=("one",)), work("busy-two", 8, "b", pools=("two",)))
+        core.decide(0.0)
+        submitted(core, work("first", 8, "a", seconds=50.0, pools=("one",)), work("second", 4, "a", pools=("two",)))
+        core.decide(1.0)
+        assert [(kept.workload, kept.at) for kept in core.state.reservations] == [("first", 100.0), ("second", 150.0)]
+
+    def test_one_that_would_lie_on_several_types_has_its_turn_too(self) -> None:
+        # types have quotas of their own, and no type alone has room for all three members: it starves, and is kept free for all the same.
+        starves = PLAIN.model_copy(update={"starvation_seconds": 10.0})
+        tree = quotas(guaranteed("a", 24), QuotaSpec(name="b", limit={"gpus:H100": 8}))
+        core = scheduler(starves, tree, {"pool": [*nodes(2), *nodes(2, model="A100")]})
+        submitted(core, *(work(f"b{number}", 8, "c", preemptible=False) for number in range(4)))
+        core.decide(0.0)
+        submitted(core, work("starved", 8, "a", members=3))
+        core.decide(20.0)
+        assert core.reserved == ("starved",)
+        core.finish("b0", 30.0)
+        submitted(core, work("long", 8, "c", seconds=900.0, submitted_at=30.0))
+        assert started(core, 30.0) == [], "nothing goes before one that has waited too long"
+        for number in (1, 2, 3):
+            core.finish(f"b{number}", 100.0)
+        assert started(core, 100.0)[0] == "starved"

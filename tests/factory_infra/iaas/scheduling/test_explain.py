@@ -125,9 +125,14 @@ class TestForesight:
 
     def test_an_interval_comes_from_past_forecasts(self) -> None:
         core = full()
-        core.learn(waits=[(ratio * 10.0, 10.0) for ratio in (1, 1, 1, 2, 2, 2, 3, 3, 3, 4)])
+        before = why(core, "gang", 1.0).starts_by
+        core.learn(waits=[(1000.0, 1000.0)] * 400)
         found = why(core, "gang", 1.0)
-        assert found.starts_by == pytest.approx((100.0, 1.0 + 3 * 99.0))
+        assert found.starts_at == 100.0
+        assert found.starts_by == pytest.approx((100.0, 100.0), abs=1.0)
+        assert before is not None
+        assert before[0] < 60.0
+        assert before[1] > 200.0, "wide before anything was seen"
 
 
 def test_policy_without_backfill_says_so() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from factory_infra.errors import CapacityExceeded, Conflict, InvalidInput, NotFound
 from factory_infra.iaas.scheduling.fleet import Fleet, check_shape, words
 from factory_infra.iaas.scheduling.models import NodeSpec, Seat, Shape
+from factory_infra.iaas.scheduling.placement.registry import build
 
 ONE = Shape(4000, 8192, 1000, 1)
 SHARE = Shape(2000, 4096, 300, 1)
@@ -57,6 +58,17 @@ class TestSeats:
 
 
 class TestRoom:
+    def test_nodes_with_efa_where_it_is_asked_for(self) -> None:
+        fleet = Fleet([NodeSpec("plain", 8000, 8192, 8, "H100"), NodeSpec("linked", 8000, 8192, 8, "H100", efa=True)])
+        asked = Shape(1000, 0, 1000, 1, network="efa")
+        assert fleet.room(asked).slots.tolist() == [0, 8]
+        assert fleet.slots_when_empty(asked).tolist() == [0, 8]
+        assert fleet.room(Shape(1000, 0, 1000, 1)).total == 16
+        for name in ("first_fit", "best_fit", "fgd", "least_leftover"):
+            seat = build(name).place(fleet, asked)
+            assert seat is not None
+            assert seat.node == 1, name
+
     def test_types_and_price_classes_that_will_do(self) -> None:
         fleet = Fleet([node("a"), NodeSpec("b", 32_000, 131_072, 8, "A100", price_class="spot")])
         assert fleet.room(Shape(0, 0, 1000, 2, frozenset({"A100"}))).slots.tolist() == [0, 4]

@@ -85,6 +85,15 @@ class TestScheduler:
         low, high = made.state.errors.interval()
         assert low == pytest.approx(0.5) == high
 
+    def test_past_waits_make_the_intervals_of_later_ones(self) -> None:
+        past = claim("p", 4, (0, 1, 2, 3))
+        waited = [Claim(**{**vars(past), "id": f"p{each}", "foretold": (past.since - 600, past.since)}) for each in range(300)]
+        scene = Scene({"a": Layout(gpus())}, [], waited, NOW)
+        seen = scheduler_of(SchedulingPolicy(), QuotaTree(), scene).state.waits
+        fresh = scheduler_of(SchedulingPolicy(), QuotaTree(), Scene(scene.layouts, [], (), NOW)).state.waits
+        assert seen.interval(600.0) == pytest.approx((600.0, 600.0))
+        assert fresh.interval(600.0)[1] > 1000.0
+
 
 def test_a_teams_slots_bound_its_queue() -> None:
     tree = with_team_limits(read_quotas("queues: [{name: org}, {name: org/vision, limit: {gpus: 2}}]"), {"org/vision": 4, "speech": 3})

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from factory_infra.iaas.scheduling import explain
+from factory_infra.iaas.scheduling import backfill, explain
 from factory_infra.iaas.scheduling.fleet import Fleet
 from factory_infra.iaas.scheduling.models import Decision, NodeSpec, Running, Shape, Workload
 from factory_infra.iaas.scheduling.policy import QuotaSpec, QuotaTree, SchedulingPolicy
@@ -216,6 +216,7 @@ class Machine(RuleBasedStateMachine):
         SEEN["starts on borrowed quota"] += sum(start.borrowed for start in decision.starts)
         SEEN["displaced"] += len(decision.preemptions)
         SEEN["shrunk"] += len(decision.shrunk)
+        SEEN["grown"] += len(decision.grown)
 
     def follow(self, decision: Decision) -> None:
         """Carry out a decision in the plain model, and check what it may not do."""
@@ -236,6 +237,15 @@ class Machine(RuleBasedStateMachine):
             assert not self.policy.elastic or running.workload.not_before <= self.now
             fleet = self.scheduler.fleets[start.pool]
             assert all(fleet.fit[seat.node] for seat in start.seats), "started on a node that is not fit"
+        for name, seats in decision.grown:
+            running, grown = self.plain.running[name], self.scheduler.running[name]
+            assert self.policy.elastic
+            assert running.workload.members_min
+            assert seats == grown.seats
+            assert seats[: len(running.seats)] == running.seats, "one that grew was moved"
+            assert len(running.seats) < len(seats) <= running.workload.members
+            assert grown.ends_at < running.ends_at, "with more members it takes longer"
+            self.plain.running[name] = grown
 
     def promised(self) -> None:
         """The one that starved first starts when all that ran then has ended, at the latest."""
@@ -257,9 +267,19 @@ class Machine(RuleBasedStateMachine):
                 ends = [running.ends_at for running in self.plain.running.values()]
                 promise = Promise(min(waiting)[2], max(ends, default=self.now))
         if promise is not None:
-            kept = [each.at for each in self.scheduler.state.reservations[:1] if each.workload == promise.name]
-            promise.by = min([promise.by, *kept])  # the first reservation is never moved; those after it are worked out anew
+            promise.by = min([promise.by, *self.kept_for(promise.name)])
         self.plain.promise = promise
+
+    def kept_for(self, name: str) -> list[float]:
+        """From when on seats are kept for it, where it is the first that they are kept for: that is never moved.
+
+        One that stood after another is worked out anew when that one has started, so it is asked in a copy where all are worked out.
+        """
+        if self.scheduler.reserved[:1] != (name,):
+            return []
+        state = self.scheduler.state.copy()
+        backfill.refresh(state)
+        return [each.at for each in state.reservations[:1]]
 
     @invariant()
     def nothing_is_given_twice(self) -> None:
@@ -346,15 +366,15 @@ def _starts(core: Scheduler, name: str, now: float, until: float) -> float | Non
     return None
 
 
-def run(sequences: int, *, shrink: bool = True) -> None:
-    """Run so many sequences, the same every time. Without `shrink` the first that fails is told as it is."""
+def run(sequences: int, *, shrink: bool = True, number: int | None = None) -> None:
+    """Run so many sequences, the same every time; others for every `number`. Without `shrink` the first that fails is told as it is."""
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     run_state_machine_as_test(
-        Machine,
+        Machine if number is None else seed(number)(type("Machine", (Machine,), {})),
         settings=settings(
             max_examples=sequences,
             stateful_step_count=STEPS,
-            derandomize=True,
+            derandomize=number is None,
             database=None,
             deadline=None,
             phases=phases,

@@ -4,7 +4,8 @@ import pytest
 
 from factory_infra.iaas.scheduling import preemption
 from factory_infra.iaas.scheduling.models import Preemption
-from tests.factory_infra.iaas.scheduling.worlds import PLAIN, guaranteed, quotas, scheduler, started, submitted, work
+from factory_infra.iaas.scheduling.policy import QuotaSpec
+from tests.factory_infra.iaas.scheduling.worlds import PLAIN, guaranteed, nodes, quotas, scheduler, started, submitted, work
 
 TREE = quotas(guaranteed("a", 8), guaranteed("b", 8))
 
@@ -56,6 +57,14 @@ class TestReclaim:
         assert core.running["b1"].ends_at == 130.0, "40 of 100 seconds were kept"
         assert core.running["b1"].progress_seconds == 40.0
 
+    def test_who_started_in_the_same_pass_may_give_way_later(self) -> None:
+        # of one queue nobody is guaranteed anything: what it holds is borrowed, and is asked back when its guaranteed time is over.
+        core = scheduler(PLAIN.model_copy(update={"order": "fifo", "guaranteed_seconds": 60.0}), quotas(guaranteed("a", 16)))
+        submitted(core, work("b1", 8, "b", members=2, seconds=1000.0), work("a1", 8, "a", submitted_at=0.0))
+        assert started(core, 0.0) == ["b1"]
+        assert core.waking.alarms[0][0] == 60.0
+        assert started(core, 60.0) == ["a1"]
+
 
 class TestPriority:
     def test_within_its_own_queue(self) -> None:
@@ -70,6 +79,18 @@ class TestPriority:
             core.decide(0.0)
             submitted(core, work("high", 8, "a", priority=1, submitted_at=10.0))
             assert started(core, 10.0) == starts
+
+    def test_nobody_is_spared_beyond_the_quota_of_a_type(self) -> None:
+        # `small` shares no GPU with `high`, but both together are more H100 than their queue may hold.
+        tree = quotas(QuotaSpec(name="team", limit={"gpus:H100": 8}))
+        core = scheduler(tree=tree, fleets={"pool": nodes(1, gpus=9)})
+        submitted(core, work("low", 7), work("gone", 1, "other"), work("small", 1))
+        core.decide(0.0)
+        core.finish("gone", 5.0)
+        submitted(core, work("high", 8, priority=1, submitted_at=10.0))
+        decision = core.decide(10.0)
+        assert sorted(gone.workload for gone in decision.preemptions) == ["low", "small"]
+        assert [start.workload for start in decision.starts] == ["high"]
 
     def test_what_is_not_preemptible_stays(self) -> None:
         core = submitted(scheduler(), work("low", 8, members=2, preemptible=False))

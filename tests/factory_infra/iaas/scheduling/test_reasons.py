@@ -2,6 +2,7 @@
 
 import pytest
 
+from factory_infra.iaas.scheduling import explain
 from factory_infra.iaas.scheduling.models import Binding, Shape
 from factory_infra.iaas.scheduling.policy import QuotaSpec
 from factory_infra.iaas.scheduling.reasons import duration
@@ -20,6 +21,29 @@ class TestDiagnose:
         submitted(core, work("head", 8, members=2, submitted_at=1.0), work("long", 1, seconds=1000.0, submitted_at=2.0))
         core.decide(2.0)
         assert core.why("long").detail == "it runs 16.7 min, and would delay 'head', which can start in 98 s"
+
+    def test_only_machines_without_efa_are_free(self) -> None:
+        core = scheduler(fleets={"pool": [*nodes(1), *nodes(1, model="A100", efa=True)]})
+        asked = work("w", shape=Shape(0, 0, 1000, 8, network="efa"), submitted_at=1.0)
+        submitted(core, work("linked", shape=Shape(0, 0, 1000, 8, network="efa")))
+        core.decide(0.0)
+        submitted(core, asked)
+        core.decide(1.0)
+        found = core.why("w")
+        assert (found.binding, found.detail) == (
+            Binding.TOPOLOGY,
+            "no machine with EFA is free that would hold 8 GPUs, 0 cores, 0.0 GiB, EFA; others are",
+        )
+        assert [(advice.words, advice.starts_at) for advice in explain.advise(core, "w", 1.0)] == [("without EFA: now", 1.0)]
+
+    def test_no_machine_has_efa(self) -> None:
+        core = submitted(scheduler(), work("w", shape=Shape(0, 0, 1000, 8, network="efa")))
+        core.decide(0.0)
+        found = core.why("w")
+        assert (found.binding, found.detail) == (
+            Binding.TOPOLOGY,
+            "pool pool has no machine with EFA that would hold 8 GPUs, 0 cores, 0.0 GiB",
+        )
 
     def test_other_price_classes_are_free(self) -> None:
         fleets = {"pool": [*nodes(1), *nodes(1, model="A100", price_class="spot")]}

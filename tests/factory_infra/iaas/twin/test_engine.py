@@ -70,6 +70,18 @@ class TestNumbers:
         assert found.results[0].model_dump()["simulated"] is True and found.table().startswith("simulated")
 
 
+class TestGrowing:
+    def test_an_elastic_job_takes_what_became_free_and_ends_when_its_work_is_done(self) -> None:
+        jobs = (job("other", 0, HOUR, gpus=8), job("wide", 0, 4 * HOUR, gpus=4, members=4, members_min=1, checkpoint_seconds=60))
+        policy = QUICK.model_copy(update={"guaranteed_seconds": 0.0})
+        grown, kept = (
+            run(scenario(*jobs, count=2, core=None, policy=policy.model_copy(update={"regrow": each}))).jobs[1] for each in (True, False)
+        )
+        assert kept.finished_at == 8 * HOUR, "half of its members all the time"
+        assert grown.finished_at == pytest.approx(HOUR + 3.5 * HOUR, abs=60), "all of them since the other ended"
+        assert grown.starts == kept.starts == 1
+
+
 class TestFailures:
     MODEL = FailureModel(fleet="rsc-1", scale=600)
 
