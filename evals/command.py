@@ -18,6 +18,7 @@ from evals.figures import Evaluation, keep, print_evaluation, shown
 from evals.injection import table as injection
 from evals.injection.cases import make_cases
 from evals.injection.suite import run_suite
+from evals.retrieval import table as retrieval
 from evals.run import SUITE, Order, Progress, case_sets, choose_models, evaluate
 from factory_infra.errors import LineshaftError, NotFound
 from factory_infra.saas.models.providers.obedient import Obedient
@@ -49,6 +50,9 @@ def list_suites(context: typer.Context, as_json: Annotated[bool, typer.Option("-
     for cases in case_sets("all", []):
         ids = ", ".join(case.id for case in cases.cases) if cases.show else "(held out)"
         rows.append({"suite": SUITE, "set": cases.name, "cases": len(cases.cases), "ids": ids})
+    for half in ("dev", "heldout"):
+        count = sum(query.half == half for query in retrieval.queries())
+        rows.append({"suite": retrieval.SUITE, "set": half, "cases": count, "ids": "(queries)"})
     rows.append({"suite": injection.SUITE, "set": "made from a seed", "cases": injection.CASES, "ids": "SEED-NUMBER"})
     show(rows, ("suite", "set", "cases", "ids"), as_json=as_json, empty="No suite.")
 
@@ -56,7 +60,7 @@ def list_suites(context: typer.Context, as_json: Annotated[bool, typer.Option("-
 @app.command()
 def run(  # noqa: PLR0913  (one parameter an option)
     context: typer.Context,
-    suite: Annotated[str, typer.Argument(help="Which suite: first-job or injection.")],
+    suite: Annotated[str, typer.Argument(help="Which suite: first-job, injection or retrieval.")],
     model: Annotated[list[str] | None, typer.Option(help="A model to judge; may be repeated. Default: embedded, none, scripted.")] = None,
     which: Annotated[Which, typer.Option("--suite", help="The cases to tune on, those held out, or all.")] = Which.ALL,
     case: Annotated[list[str] | None, typer.Option(help="Only this case; may be repeated.")] = None,
@@ -68,8 +72,10 @@ def run(  # noqa: PLR0913  (one parameter an option)
     settings = settings_of(context)
     if suite == injection.SUITE:
         raise typer.Exit(run_injection(settings, cases, seed, as_json=as_json))
+    if suite == retrieval.SUITE:
+        raise typer.Exit(run_retrieval(as_json=as_json))
     if suite != SUITE:
-        raise NotFound(f"There is no suite '{suite}'.", remedy=f"Choose one of: {SUITE}, {injection.SUITE}.")
+        raise NotFound(f"There is no suite '{suite}'.", remedy=f"Choose one of: {SUITE}, {injection.SUITE}, {retrieval.SUITE}.")
     models, skipped = choose_models(model or [], settings)
     progress = Console(stderr=True, highlight=False, soft_wrap=True) if as_json else out
     reporter = Reporter(progress)
@@ -100,6 +106,16 @@ def run_injection(settings: Settings, cases: int, seed: int, *, as_json: bool) -
     else:
         injection.print_report(out, found)
         out.print(f"{found.seconds:.0f} s, kept in {path}")
+    return 0 if found.held else 1
+
+
+def run_retrieval(*, as_json: bool) -> int:
+    """Measure the catalog's search on servers of its own; return the exit code."""
+    found = retrieval.measured()
+    if as_json:
+        out.print_json(found.model_dump_json())
+    else:
+        retrieval.print_report(out, found)
     return 0 if found.held else 1
 
 

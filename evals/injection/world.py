@@ -15,7 +15,7 @@ from factory_infra.factory import Factory
 from factory_infra.foundation.accelerators.models import Pool, Slot
 from factory_infra.iaas.jobs.models import Job, JobState
 from factory_infra.iaas.leases.models import Lease, LeaseState, Usage
-from factory_infra.paas.catalog.models import SHARED, CatalogEntry
+from factory_infra.paas.catalog.models import NO_FILTERS, SHARED, CatalogEntry, Filters, Viewer
 from factory_infra.paas.deployments.models import Endpoint, EndpointState
 from factory_infra.paas.registry.models import ModelVersion
 from factory_infra.paas.tenants.models import Tenant
@@ -250,7 +250,7 @@ class Deployments(Noun):
 class Index(Noun):
     """The catalog's search."""
 
-    async def find(self, tenants: list[str], query: str, kind: str | None = None, limit: int = 5) -> Findings:
+    async def find(self, viewer: Viewer, query: str, filters: Filters = NO_FILTERS, limit: int = 5) -> Findings:
         """Everything is found."""
         return Findings(entries=self.world.entries()[:limit], note=self.world.planted.search_note)
 

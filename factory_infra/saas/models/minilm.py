@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import erf
+from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
 
 from factory_infra.errors import EffectFailed
@@ -44,13 +45,15 @@ def model_folder() -> Path:
 
 
 class MiniLM:
-    """Embeds texts; safe to call from several threads, which take turns.
+    """Embeds texts; safe to call from several threads, which take turns. Holds the process's linear algebra to one thread.
 
     Texts are never padded: every token of a batch is one row of the dense layers, and each text attends to its own rows only. So a
     vector does not depend on its neighbours in the batch.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
+        # On a busy host the threads of a product of matrices spin while they wait for one another: a short text takes six times as long.
+        threadpool_limits(limits=1, user_api="blas")
         folder = folder or model_folder()
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, Field
 
 
 class Document(BaseModel):
@@ -11,13 +11,19 @@ class Document(BaseModel):
     id: str
     tenant: str
     text: str
-    metadata: dict[str, JsonValue] = {}
+    entry: str = Field(default="", description="What it is a part of; itself where that is left out.")
+
+    @property
+    def whole(self) -> str:
+        """What it is a part of."""
+        return self.entry or self.id
 
 
 class Hit(BaseModel):
-    """A document that was found, with its distance (cosine, 0 is the same)."""
+    """What was found, with its distance (cosine, 0 is the same)."""
 
-    document: Document
+    id: str
+    tenant: str
     distance: float
 
 
@@ -30,16 +36,16 @@ class Embeddings(Protocol):
 
 
 class Vectors(Protocol):
-    """A collection of documents, searched by meaning, walled by tenant."""
+    """Documents, searched by meaning, walled by tenant: each has a part of the store to itself."""
 
     async def upsert(self, documents: list[Document]) -> None:
-        """Store documents; the same id replaces."""
+        """Store documents; the same tenant and id replaces."""
         ...
 
-    async def delete(self, tenant: str, ids: list[str]) -> None:
-        """Remove documents; an absent id is not an error."""
+    async def delete(self, tenant: str, entries: list[str]) -> None:
+        """Remove all parts of entries; an absent one is not an error."""
         ...
 
-    async def search(self, tenants: list[str], query: str, limit: int = 10, kind: str | None = None) -> list[Hit]:
-        """Return the nearest documents of these tenants, nearest first; `kind` filters on metadata."""
+    async def search(self, tenants: list[str], vector: list[float], limit: int = 10, entries: list[str] | None = None) -> list[Hit]:
+        """Return the nearest documents of these tenants, nearest first; `entries` narrows to some, each as a whole."""
         ...

@@ -1,11 +1,12 @@
 """The catalog in PostgreSQL."""
 
 import pytest
+from sqlalchemy import text
 
 from factory_infra.database import Database
 from factory_infra.errors import Conflict, InvalidInput, NotFound
-from factory_infra.paas.catalog.models import SHARED, CatalogEntry
-from factory_infra.paas.catalog.service import Catalog, Kind
+from factory_infra.paas.catalog.models import SHARED, CatalogEntry, Filters, Kind, Viewer
+from factory_infra.paas.catalog.service import Catalog
 
 pytestmark = pytest.mark.stack
 
@@ -18,6 +19,8 @@ DIGITS = entry(SHARED, "digits", "dataset", "Pictures of numerals.", aliases="ha
 READER = entry("vision", "reader-v1", description="Reads numerals with 98 percent accuracy.")
 SECRET = entry("pricing", "secret", description="Numerals on tags.")
 
+VISION, MODELS = Viewer.of("vision", actor="ann (1)"), Filters(kind="model")
+
 
 @pytest.fixture
 async def catalog(database: Database) -> Catalog:
@@ -28,26 +31,26 @@ async def catalog(database: Database) -> Catalog:
 
 
 async def test_gives_back_what_was_put(catalog: Catalog) -> None:
-    assert await catalog.get(READER.id, ["vision"]) == READER
+    assert await catalog.get(READER.id, VISION) == READER
 
 
 async def test_shared_entries_are_seen_by_all_and_others_by_their_own(catalog: Catalog) -> None:
-    assert await catalog.list(["vision"]) == [DIGITS, READER]
-    assert await catalog.list([]) == [DIGITS]
-    assert await catalog.get_many([SECRET.id, READER.id, DIGITS.id], ["vision"]) == [READER, DIGITS]
+    assert await catalog.list(VISION) == [DIGITS, READER]
+    assert await catalog.list(Viewer.of()) == [DIGITS]
+    assert await catalog.get_many([SECRET.id, READER.id, DIGITS.id], VISION) == [READER, DIGITS]
     with pytest.raises(NotFound) as hidden:
-        await catalog.get(SECRET.id, ["vision"])
+        await catalog.get(SECRET.id, VISION)
     with pytest.raises(NotFound) as absent:
-        await catalog.get("pricing/nothing", ["vision"])
+        await catalog.get("pricing/nothing", VISION)
     assert hidden.value.reason.replace("secret", "nothing") == absent.value.reason
 
 
 async def test_pages_and_kinds(catalog: Catalog) -> None:
-    assert await catalog.list(["vision"], "model") == [READER]
-    assert await catalog.list(["vision"], limit=1, offset=1) == [READER]
-    for limit, offset in ((0, 0), (201, 0), (1, -1)):
+    assert await catalog.list(VISION, MODELS) == [READER]
+    assert await catalog.list(VISION, limit=1, offset=1) == [READER]
+    for limit, offset in ((0, 0), (501, 0), (1, -1)):
         with pytest.raises(InvalidInput):
-            await catalog.list(["vision"], limit=limit, offset=offset)
+            await catalog.list(VISION, limit=limit, offset=offset)
 
 
 async def test_put_replaces_and_an_equal_one_changes_nothing(catalog: Catalog) -> None:
@@ -62,26 +65,26 @@ async def test_put_replaces_and_an_equal_one_changes_nothing(catalog: Catalog) -
 async def test_another_tenant_cannot_take_an_id(catalog: Catalog) -> None:
     with pytest.raises(Conflict):
         await catalog.put(SECRET.model_copy(update={"tenant": "vision", "description": "mine"}))
-    assert await catalog.get(SECRET.id, ["pricing"]) == SECRET
+    assert await catalog.get(SECRET.id, Viewer.of("pricing")) == SECRET
 
 
 async def test_remove_hides_at_once_and_erases_after_the_index(catalog: Catalog) -> None:
     await catalog.indexed(await catalog.stale())
     for _ in range(2):
         await catalog.remove(READER.id)
-    assert await catalog.list(["vision"], "model") == []
+    assert await catalog.list(VISION, MODELS) == []
     (stale,) = await catalog.stale()
     assert stale.removed
     await catalog.indexed([stale])
     assert await catalog.stale() == []
     await catalog.put(READER)
-    assert await catalog.get(READER.id, ["vision"]) == READER
+    assert await catalog.get(READER.id, VISION) == READER
 
 
 async def test_a_removed_entry_comes_back_by_put(catalog: Catalog) -> None:
     await catalog.remove(READER.id)
     await catalog.put(READER)
-    assert await catalog.get(READER.id, ["vision"]) == READER
+    assert await catalog.get(READER.id, VISION) == READER
     assert [item.removed for item in await catalog.stale() if item.entry == READER] == [False]
 
 
@@ -106,6 +109,16 @@ async def test_what_changes_while_it_is_indexed_stays_stale(catalog: Catalog) ->
     ],
 )
 async def test_matches_names_and_words(catalog: Catalog, query: str, names: list[str], exact: list[bool]) -> None:
-    hits = await catalog.match(["vision"], query)
-    assert sorted(hit.entry.name for hit in hits) == sorted(names)
+    hits = await catalog.match(VISION, query)
+    entries = await catalog.get_many([hit.id for hit in hits], VISION)
+    assert sorted(entry.name for entry in entries) == sorted(names)
     assert sorted(hit.exact for hit in hits) == sorted(exact)
+
+
+async def test_what_an_older_version_listed_is_found_by_words_after_the_first_start(catalog: Catalog, database: Database) -> None:
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE catalog_entries SET words = '', name_key = ''"))
+    assert await catalog.match(VISION, "digits") == []
+    assert await catalog.reword() == 3
+    assert [hit.exact for hit in await catalog.match(VISION, "digits")] == [True]
+    assert await catalog.reword() == 0

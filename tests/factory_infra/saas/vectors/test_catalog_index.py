@@ -7,8 +7,8 @@ import pytest
 
 from factory_infra.database import Database
 from factory_infra.errors import Unavailable
-from factory_infra.paas.catalog.models import SHARED, CatalogEntry
-from factory_infra.paas.catalog.service import Catalog, Kind
+from factory_infra.paas.catalog.models import SHARED, CatalogEntry, Filters, Kind, Viewer
+from factory_infra.paas.catalog.service import Catalog
 from factory_infra.saas.vectors.catalog_index import CatalogIndex, fused
 from factory_infra.saas.vectors.interface import Document, Embeddings, Hit
 from factory_infra.saas.vectors.providers.chroma import ChromaVectors
@@ -22,10 +22,10 @@ class NoVectors:
     async def upsert(self, documents: list[Document]) -> None:
         raise Unavailable("Chroma does not answer.")
 
-    async def delete(self, tenant: str, ids: list[str]) -> None:
+    async def delete(self, tenant: str, entries: list[str]) -> None:
         raise Unavailable("Chroma does not answer.")
 
-    async def search(self, tenants: list[str], query: str, limit: int = 10, kind: str | None = None) -> list[Hit]:
+    async def search(self, tenants: list[str], vector: list[float], limit: int = 10, entries: list[str] | None = None) -> list[Hit]:
         raise Unavailable("Chroma does not answer.")
 
 
@@ -33,6 +33,7 @@ def entry(tenant: str, kind: Kind, name: str, description: str) -> CatalogEntry:
     return CatalogEntry(id=f"{tenant}/{kind}/{name}", kind=kind, tenant=tenant, name=name, description=description)
 
 
+VISION = Viewer.of("vision")
 ENTRIES = [
     entry(SHARED, "dataset", "digits", "Small pictures of handwritten numerals."),
     entry(SHARED, "dataset", "wine", "Chemical analyses of bottles from three growers."),
@@ -42,8 +43,9 @@ ENTRIES = [
 
 
 def test_fusion_prefers_what_several_rankings_place_high() -> None:
-    assert fused([["a", "b", "c"], ["b", "c"], ["c", "b", "a"]])[0] == "b"
-    assert fused([]) == []
+    scores = fused([(1, ["a", "b", "c"]), (1, ["b", "c"]), (1, ["c", "b", "a"])])
+    assert max(scores, key=scores.__getitem__) == "b"
+    assert fused([]) == {}
 
 
 @pytest.mark.stack
@@ -58,23 +60,24 @@ class TestCatalogIndex:
     @pytest.fixture
     async def index(self, catalog: Catalog, chroma_url: str, embeddings: Embeddings) -> AsyncIterator[CatalogIndex]:
         vectors = ChromaVectors(chroma_url, embeddings, collection=next(NAMES))
-        yield CatalogIndex(catalog, vectors)
+        made = CatalogIndex(catalog, vectors, embeddings)
+        await made.sync()
+        yield made
         await vectors.close()
 
     async def test_finds_by_meaning_where_no_word_is_shared(self, index: CatalogIndex) -> None:
-        assert (await index.search(["vision"], "alcoholic drink from grapes", kind="dataset", limit=1))[0].name == "wine"
+        assert (await index.search(VISION, "alcoholic drink from grapes", Filters(kind="dataset"), 1))[0].name == "wine"
 
     async def test_an_exact_name_comes_first(self, index: CatalogIndex) -> None:
-        found = await index.search(["vision"], "how accurate is the digits classifier?")
+        found = await index.search(VISION, "how accurate is the digits classifier?")
         assert found[0].name == "digits-classifier"
 
     async def test_another_team_is_never_found(self, index: CatalogIndex) -> None:
         for query in ("digits-secret", "Reads digits on price tags."):
-            assert "pricing" not in {item.tenant for item in await index.search(["vision"], query, limit=20)}
-            assert "digits-secret" in {item.name for item in await index.search(["pricing"], query)}
+            assert "pricing" not in {item.tenant for item in await index.search(VISION, query, limit=20)}
+            assert "digits-secret" in {item.name for item in await index.search(Viewer.of("pricing"), query)}
 
     async def test_sync_indexes_what_changed_once(self, index: CatalogIndex, catalog: Catalog) -> None:
-        assert await index.sync() == len(ENTRIES)
         assert await index.sync() == 0
         await catalog.put(ENTRIES[0])
         assert await index.sync() == 0
@@ -82,14 +85,15 @@ class TestCatalogIndex:
         assert await index.sync() == 1
 
     async def test_what_is_removed_is_gone_at_once_and_from_the_index_after_a_sync(self, index: CatalogIndex, catalog: Catalog) -> None:
-        await index.sync()
         await catalog.remove(ENTRIES[1].id)
-        assert "wine" not in {item.name for item in await index.search(["vision"], "wine growers")}
-        assert await index._vectors.search([SHARED], "wine growers", limit=10, kind="dataset") != []
-        assert {hit.document.id for hit in await index._vectors.search([SHARED], "wine")} == {ENTRIES[0].id}
+        assert "wine" not in {item.name for item in await index.search(VISION, "wine growers")}
+        vector = await index._vector("wine growers")
+        assert ENTRIES[1].id in {hit.id for hit in await index._vectors.search([SHARED], vector)}
+        assert await index.sync() == 1
+        assert {hit.id for hit in await index._vectors.search([SHARED], vector)} == {ENTRIES[0].id}
 
-    async def test_without_the_vector_store_words_are_compared_and_that_is_said(self, catalog: Catalog) -> None:
-        findings = await CatalogIndex(catalog, NoVectors()).find(["vision"], "Which digits classifier is there?")
+    async def test_without_the_vector_store_words_are_compared_and_that_is_said(self, catalog: Catalog, embeddings: Embeddings) -> None:
+        findings = await CatalogIndex(catalog, NoVectors(), embeddings).find(VISION, "Which digits classifier is there?")
         assert findings.entries[0].name == "digits-classifier"
         assert findings.degraded
         assert "meaning" in findings.note
