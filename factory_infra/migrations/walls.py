@@ -40,7 +40,16 @@ WALLS = {
     "organisations": Wall(own="name = (SELECT organisation FROM tenants WHERE name = {team})", writes=""),
     "custom_roles": Wall(shown="tenant IS NULL AND organisation = (SELECT organisation FROM tenants WHERE name = {team})"),
     "audit_log": READ_ONLY,
-    "catalog_entries": Wall(shown="tenant = 'shared'"),
+    "catalog_entries": Wall(
+        shown="tenant = 'shared' OR visibility = 'shared' "
+        "OR (visibility = 'organisation' AND organisation = (SELECT organisation FROM tenants WHERE name = {team})) "
+        "OR id IN (SELECT entry_id FROM catalog_requests WHERE tenant = {team} AND state = 'granted' AND expires_at > now())"
+    ),
+    "catalog_documents": Wall(
+        shown="entry_id IN (SELECT id FROM catalog_entries WHERE access = 'open') "
+        "OR entry_id IN (SELECT entry_id FROM catalog_requests WHERE tenant = {team} AND state = 'granted' AND expires_at > now())"
+    ),
+    "catalog_requests": Wall(own="tenant = {team} OR owner_tenant = {team}", writes=""),
     "tool_servers": Wall(shown="tenant IS NULL"),
     "isolation_audits": Wall(own="attacker = {team} OR victim = {team}"),
     "ledger_uses": Wall(
@@ -50,7 +59,8 @@ WALLS = {
 """Where the wall is another than `Wall()`, which every table with the column `tenant` has."""
 OF_NO_TEAM = frozenset({"nodes", "node_events", "node_moves", "node_incidents", "switch", "validation_nodes"})
 """Tables that know no team: every team may read them, none may write them."""
-HIDDEN = frozenset({"ledger_blocks", "ledger_processes"})
+KPIS = ("kpi_sums", "kpi_read", "kpi_pools", "kpi_alerts", "kpi_shown")
+HIDDEN = frozenset({"ledger_blocks", "ledger_processes", "pool_capacity", "slot_activity", "capacity_forecasts", *KPIS})
 """Tables that the platform keeps for itself: no team's transaction can even read them."""
 
 

@@ -1,7 +1,7 @@
 """The tracking server's REST interface, as far as it is used here: its own library takes seconds and hundreds of megabytes to load."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote, urlparse
@@ -18,6 +18,8 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 TIMEOUT_SECONDS = 30.0
 BLOCK_BYTES = 1024 * 1024
 RUN_KEY_TAG = "lineshaft.run_key"
+METRICS_MAX = 1000
+"""In one request."""
 
 
 class Pair(BaseModel):
@@ -41,6 +43,8 @@ class RunInfo(BaseModel):
     experiment_id: str
     artifact_uri: str
     status: str
+    start_time: int | None = None
+    """Milliseconds since 1970."""
 
 
 class RunData(BaseModel):
@@ -128,9 +132,16 @@ class Tracking:
         tags = [{"key": "mlflow.data.context", "value": "training"}]
         await self.post("/runs/log-inputs", {"run_id": run_id, "datasets": [{"tags": tags, "dataset": dict(dataset)}]})
 
-    async def finish(self, run_id: str) -> None:
-        """Mark a run as finished."""
-        await self.post("/runs/update", {"run_id": run_id, "status": "FINISHED", "end_time": int(time.time() * 1000)})
+    async def log_series(self, run_id: str, points: Sequence[tuple[str, float, int]], at_ms: int) -> None:
+        """Add points of metrics, each a name, a value and a step. The same again changes nothing."""
+        for first in range(0, len(points), METRICS_MAX):
+            part = points[first : first + METRICS_MAX]
+            metrics = [{"key": key, "value": value, "timestamp": at_ms, "step": step} for key, value, step in part]
+            await self.post("/runs/log-batch", {"run_id": run_id, "metrics": metrics})
+
+    async def finish(self, run_id: str, status: str = "FINISHED") -> None:
+        """Mark a run as ended: FINISHED, FAILED or KILLED."""
+        await self.post("/runs/update", {"run_id": run_id, "status": status, "end_time": int(time.time() * 1000)})
 
     async def upload(self, run: Run, name: str, data: bytes) -> None:
         """Store an artefact of a run; the same name replaces."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from factory_infra.errors import LineshaftError
 from factory_infra.iaas.jobs.providers.verdict import EXIT_STORAGE
+from factory_infra.paas.training.capture import environment_tags
 from factory_infra.paas.training.models import TrainingResult, TrainingSpec
 from factory_infra.paas.training.programs.candidates import Candidate, Classifier, candidates_for
 from factory_infra.paas.training.programs.data import Data, load, of_set
@@ -93,9 +94,8 @@ async def track(spec: TrainingSpec, trained: Trained, mlflow_url: str, folder: P
         experiment_id = await tracking.experiment(f"{spec.tenant}/{spec.model_name}")
         run = await tracking.run_of_key(experiment_id, spec.run_key, trained.began)
         seconds = round(time.time() - trained.began, 3)
-        await tracking.log(
-            run.info.run_id, trained.metrics | {"seconds": seconds}, params_of(spec, trained), tags_of(spec, trained, folder)
-        )
+        tags = tags_of(spec, trained, folder) | environment_tags()
+        await tracking.log(run.info.run_id, trained.metrics | {"seconds": seconds}, params_of(spec, trained), tags)
         await tracking.log_dataset(run.info.run_id, dataset_of(spec, trained.data))
         await tracking.upload(run, MODEL_FILE, trained.model)
         await tracking.upload(run, HOLDOUT_FILE, trained.holdout.encode())
