@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from pydantic import JsonValue
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +16,7 @@ from factory_infra.iaas.leases.models import Lease
 from factory_infra.iaas.leases.service import Leases
 from factory_infra.notices import tell
 from factory_infra.paas.tenants.tables import TenantRow
+from factory_infra.records import happenings
 from factory_infra.saas.metering import draws, reading
 from factory_infra.saas.metering.models import (
     Attribution,
@@ -109,6 +111,7 @@ class Metering:
             amount = self.prices.named(held.price_version).price(charge)
             await post(session, settling(held, charge, amount, utcnow(), outcome))
             await add(session, BUDGET_PREFIX + held.whose.tenant, EPOCH, amount - held.amount)
+            await told_of(session, held, charge, (amount, self.prices.currency))
         return amount
 
     async def release(self, name: str) -> None:
@@ -236,6 +239,22 @@ class Metering:
             reservations_without_lease=sorted(reserved - held - set(settled)),
             settled_late=settled,
         )
+
+
+async def told_of(session: AsyncSession, held: Reservation, charge: Charge, paid: tuple[Decimal, str]) -> None:
+    """Tell the log what slots cost; calls of models are too many to be told one by one."""
+    if charge.unit != "slot_seconds" or not charge.quantity:
+        return
+    amount, currency = paid
+    payload: dict[str, JsonValue] = {
+        "subject": charge.subject,
+        "currency": currency,
+        "amount_nano": int(amount * 10**9),
+        "slot_ms": int(charge.quantity * 1000),
+        "reservation": held.name,
+    }
+    subject, tenant = happenings.subject_of("usage", held.name), held.whose.tenant
+    await happenings.happened(session, happenings.Happening(kind="usage.settled", subject=subject, tenant=tenant, payload=payload))
 
 
 def slot_subject(slot_kind: str, accelerator: str = "", price_class: str = "on_demand") -> str:

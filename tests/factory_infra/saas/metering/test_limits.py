@@ -57,7 +57,7 @@ async def ids(book: LimitBook, *place: str) -> list[str]:
     return [limit.id for limit in await book.limits_of(*place)]
 
 
-async def becomes(book: LimitBook, wanted: Decimal, seconds_max: float = 1.0, project: str = "") -> bool:
+async def becomes(book: LimitBook, wanted: Decimal, seconds_max: float = 30.0, project: str = "") -> bool:
     """Whether the second limit of team vision has a cap before long."""
     deadline = time.monotonic() + seconds_max
     while [limit.cap for limit in await book.limits_of("vision", project)][1:] != [wanted]:
@@ -139,7 +139,7 @@ class TestReach:
             assert [await becomes(book, Decimal(amount)) for book in books] == [True, True]
         await books[0].remove("vision:tokens:minute")
         await tenants.change("vision", budget=Decimal(3))
-        deadline = time.monotonic() + 1
+        deadline = time.monotonic() + 30
         while [[limit.cap for limit in await book.limits_of("vision")] for book in books] != [[Decimal(3)], [Decimal(3)]]:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.002)
@@ -184,4 +184,4 @@ class TestReach:
         assert [limit.id for limit in first] == ["budget/vision", "vision:project:a:tokens:minute"]
         assert await book.limits_of("vision", "a") is first
         await LimitBook(database).set(cap(project="a", amount="7"), by="root")
-        assert await becomes(book, Decimal(7), 5.0, "a")
+        assert await becomes(book, Decimal(7), project="a")
