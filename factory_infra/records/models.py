@@ -39,6 +39,7 @@ class Thread(BaseModel):
 
     id: str
     tenant: str | None
+    project: str = Field(default="", description="The team's project that its plans are charged to; empty for none.")
     created_by: str
     title: str
     created_at: datetime
@@ -51,6 +52,7 @@ class PlanRecord(BaseModel):
 
     id: str
     tenant: str
+    project: str = Field(default="", description="The team's project that it is charged to; empty for none.")
     thread_id: str
     digest: str
     state: str

@@ -102,13 +102,17 @@ class Records:
             raise NotFound(f"There is no plan {plan_id}.", remedy="List your plans with GET /v1/plans.")
         return PlanRecord.model_validate(row)
 
-    async def plans(self, tenant: str | None, state: str | None = None, limit: int = 50, offset: int = 0) -> list[PlanRecord]:
-        """Return plans, newest first."""
+    async def plans(
+        self, tenant: str | None, state: str | None = None, limit: int = 50, offset: int = 0, *, project: str = ""
+    ) -> list[PlanRecord]:
+        """Return plans, newest first; of a state or a project where it is named."""
         query = select(PlanRow).order_by(PlanRow.created_at.desc()).limit(min(limit, PAGE_MAX)).offset(offset)
         if tenant is not None:
             query = query.where(PlanRow.tenant == tenant)
         if state is not None:
             query = query.where(PlanRow.state == state)
+        if project:
+            query = query.where(PlanRow.project == project)
         async with self._database.transaction() as session:
             return [PlanRecord.model_validate(row) for row in await session.scalars(query)]
 

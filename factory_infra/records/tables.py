@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from pydantic import JsonValue
-from sqlalchemy import BigInteger, Identity, Index, String
+from sqlalchemy import BigInteger, Identity, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from factory_infra.database import Base, utcnow
@@ -16,6 +16,7 @@ class ThreadRow(Base):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     tenant: Mapped[str | None] = mapped_column(String(64), index=True)
+    project: Mapped[str] = mapped_column(String(64), default="", server_default="")
     created_by: Mapped[str] = mapped_column(String(128))
     title: Mapped[str] = mapped_column(String(200), default="")
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -25,9 +26,11 @@ class PlanRow(Base):
     """A plan with where it is in its life."""
 
     __tablename__ = "plans"
+    __table_args__ = (Index("ix_plans_project", "tenant", "project"),)
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     tenant: Mapped[str] = mapped_column(String(64), index=True)
+    project: Mapped[str] = mapped_column(String(64), default="", server_default="")
     thread_id: Mapped[str] = mapped_column(String(64), index=True)
     digest: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16), index=True)
@@ -46,6 +49,8 @@ class EventRow(Base):
         Index("ix_events_thread", "thread_id", "id"),
         Index("ix_events_plan", "plan_id", "id"),
         Index("ix_events_run", "run_id", "id"),
+        Index("ix_events_tx", "tx", "id"),
+        Index("ix_events_kind", "kind", "at"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -57,6 +62,8 @@ class EventRow(Base):
     kind: Mapped[str] = mapped_column(String(40))
     payload: Mapped[dict[str, JsonValue]]
     at: Mapped[datetime] = mapped_column(default=utcnow)
+    tx: Mapped[int] = mapped_column(BigInteger, server_default=text("((pg_current_xact_id())::text)::bigint"))
+    """The transaction that wrote it: what was committed before is told from what may still come."""
 
 
 class EffectRow(Base):

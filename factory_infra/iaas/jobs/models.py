@@ -56,6 +56,9 @@ class JobSpec(BaseModel):
     attempts_max: int = Field(
         default=1, ge=1, le=20, description="Times that it is started when its program fails. A lost host counts not."
     )
+    project: str = Field(
+        default="", max_length=64, description="What it is charged to where it has no lease; with one, the lease's counts."
+    )
 
 
 class JobFailure(BaseModel):
@@ -93,6 +96,7 @@ class Job(BaseModel):
     attempt: int = Field(default=1, description="How often it was started, preemptions and retries included.")
     nodes: list[str] = Field(default=[], description="Where it runs.")
     tasks: dict[str, int] = Field(default={}, description="Of an array: how many tasks are in which state.")
+    project: str = Field(default="", description="The team's project that it is charged to; empty for none.")
 
 
 class LogChunk(BaseModel):

@@ -18,7 +18,10 @@ from factory_infra.iaas.jobs.interface import JobFiles, JobRetry, Jobs, JobTail,
 from factory_infra.iaas.jobs.models import Job, JobSpec, JobState, LogChunk, Waiting
 from factory_infra.iaas.jobs.programs import python_environment
 from factory_infra.iaas.jobs.tables import JobRow
+from factory_infra.iaas.jobs.telling import submitted
+from factory_infra.iaas.leases.tables import LeaseRow
 from factory_infra.records.audit import NewEntry, digest_of, write
+from factory_infra.records.happenings import happened
 from factory_infra.second_wall import bounded
 
 ASKED_AT_ONCE = 16
@@ -69,7 +72,7 @@ class PooledJobs:
             told = {**row.last, "waiting": waiting.model_dump(mode="json")}
             if row.held and not row.final and row.last != told:
                 row.last = told
-            return Job.model_validate(row.last)
+            return known(row)
 
     async def _let_go(self, spec: JobSpec) -> Job | None:
         """From here on the engine is asked; unless the job was ended while it was held: then return it as it ended.
@@ -79,7 +82,7 @@ class PooledJobs:
         async with self._database.transaction() as session:
             row = await session.get_one(JobRow, (spec.tenant, spec.id), with_for_update=True)
             if row.held and row.final:
-                return Job.model_validate(row.last)
+                return known(row)
             if not row.held and row.pool != spec.pool:
                 reason = f"Job {spec.id} was submitted to pool '{row.pool}' before."
                 raise Conflict(reason, remedy="Submit it under another id.", code="job_elsewhere")
@@ -97,7 +100,7 @@ class PooledJobs:
                 ended = {"state": JobState.CANCELLED, "finished_at": now, "waiting": None}
                 row.last = Job.model_validate(row.last).model_copy(update=ended).model_dump(mode="json")
                 row.final, row.ended_at = True, now
-            return Job.model_validate(row.last)
+            return known(row)
 
     async def get(self, job_id: str, tenant: str) -> Job:
         """Return the job's present state; one that ended as its row says, even when its engine has forgotten it. Raises NotFound."""
@@ -105,7 +108,7 @@ class PooledJobs:
         if row is None:
             return await self._local.get(job_id, tenant)
         if row.final or row.held:
-            return Job.model_validate(row.last)
+            return known(row)
         return await self._kept(await self._asked(row), row.pool)
 
     async def list(self, tenant: str | None = None) -> builtins.list[Job]:
@@ -121,7 +124,16 @@ class PooledJobs:
         found = [*elsewhere, *await self._local.list(bounded(tenant))]
         asked = {(row.tenant, row.id): row.asked_at for row in rows}
         epoch = utcnow()
-        return sorted(found, key=lambda job: asked.get((job.tenant, job.id)) or job.started_at or epoch, reverse=True)
+        shown = await self._with_projects(found, tenant)
+        return sorted(shown, key=lambda job: asked.get((job.tenant, job.id)) or job.started_at or epoch, reverse=True)
+
+    async def _with_projects(self, jobs: builtins.list[Job], tenant: str | None) -> builtins.list[Job]:
+        """The jobs with their projects, which engines know nothing of."""
+        query = select(JobRow.tenant, JobRow.id, JobRow.project).where(JobRow.project != "")
+        query = query if tenant is None else query.where(JobRow.tenant == tenant)
+        async with self._database.transaction() as session:
+            projects = {(row.tenant, row.id): row.project for row in await session.execute(query)}
+        return [job.model_copy(update={"project": projects.get((job.tenant, job.id), "")}) for job in jobs] if projects else jobs
 
     async def logs(self, job_id: str, tenant: str, offset: int = 0, limit: int = 65536) -> LogChunk:
         """Return the log from a byte offset. Raises NotFound."""
@@ -134,7 +146,7 @@ class PooledJobs:
         """End the job and every process that it started. Ending an ended job is not an error."""
         row = await self._row(job_id, tenant)
         if row is not None and row.final:
-            return Job.model_validate(row.last)
+            return known(row)
         if row is not None and row.held and (ended := await self._end_held(job_id, tenant)) is not None:
             return ended
         job = await (await self._provider_of(job_id, tenant)).cancel(job_id, tenant)
@@ -186,7 +198,7 @@ class PooledJobs:
         """Return the jobs that were asked for on a lease, each as last known."""
         async with self._database.transaction() as session:
             rows = await session.scalars(select(JobRow).where(JobRow.lease_id == lease_id))
-            return [Job.model_validate(row.last) for row in rows]
+            return [known(row) for row in rows]
 
     async def refresh(self) -> int:
         """Ask for every job that has not ended, so that rows tell the truth also where nobody watches; return how many have ended now."""
@@ -200,6 +212,7 @@ class PooledJobs:
         waiting = Job(id=spec.id, tenant=spec.tenant, name=spec.name, state=JobState.PENDING, pool=spec.pool)
         values = {
             "tenant": spec.tenant,
+            "project": await self._project_of(spec),
             "id": spec.id,
             "pool": spec.pool,
             "lease_id": spec.lease_id,
@@ -214,6 +227,15 @@ class PooledJobs:
             if await session.scalar(statement) is not None:
                 named = f"job/{spec.tenant}/{spec.id}"
                 await write(session, NewEntry(action="jobs:submit", object=named, tenant=spec.tenant, after=digest_of(spec)))
+                await happened(session, submitted(spec))
+
+    async def _project_of(self, spec: JobSpec) -> str:
+        """What a job is charged to: its lease says so, which is what costs money."""
+        if not spec.lease_id:
+            return spec.project
+        query = select(LeaseRow.project).where(LeaseRow.id == spec.lease_id, LeaseRow.tenant == spec.tenant)
+        async with self._database.transaction() as session:
+            return await session.scalar(query) or ""
 
     async def _row(self, job_id: str, tenant: str) -> JobRow | None:
         """The row of a job, or of the array that a task `ID.INDEX` belongs to (then not as ended: its tasks are asked for)."""
@@ -242,12 +264,12 @@ class PooledJobs:
 
     async def _last_known(self, row: JobRow, at_once: asyncio.Semaphore) -> Job:
         if row.final or row.held:
-            return Job.model_validate(row.last)
+            return known(row)
         async with at_once:
             try:
                 return await self._kept(await self._asked(row), row.pool)
             except LineshaftError:
-                return Job.model_validate(row.last)
+                return known(row)
 
     async def _kept(self, job: Job, pool: str) -> Job:
         """Write what is known of a job into its row, and return it under its pool's name. A lost one may be started again: not final."""
@@ -259,7 +281,12 @@ class PooledJobs:
                 row.last = now
                 row.final = job.state.final and job.state is not JobState.LOST
                 row.ended_at = (job.finished_at or utcnow()) if row.final else None
-        return job
+        return job if row is None else job.model_copy(update={"project": row.project})
+
+
+def known(row: JobRow) -> Job:
+    """A job as its row knows it."""
+    return Job.model_validate({**row.last, "project": row.project})
 
 
 def not_offered(ability: str, job_id: str) -> InvalidInput:

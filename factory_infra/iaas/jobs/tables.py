@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from pydantic import JsonValue
-from sqlalchemy import Boolean, String
+from sqlalchemy import Boolean, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from factory_infra.database import Base
@@ -13,6 +13,7 @@ class JobRow(Base):
     """A job that was asked for. Its id is unique within its team only."""
 
     __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_project", "tenant", "project"),)
 
     tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
     id: Mapped[str] = mapped_column(String(128), primary_key=True)
@@ -24,3 +25,4 @@ class JobRow(Base):
     ended_at: Mapped[datetime | None]
     last: Mapped[dict[str, JsonValue]]
     held: Mapped[bool] = mapped_column(Boolean, default=False)
+    project: Mapped[str] = mapped_column(String(64), default="", server_default="")

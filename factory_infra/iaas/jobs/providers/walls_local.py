@@ -74,7 +74,8 @@ def order_of(tenant: str, reach: Reach, *, uid_first: int | None = None, off: tu
     jobs, home = reach.jobs_dir, reach.home
     closed = [home, jobs, *reach.also_closed, *(account_home() / name for name in CREDENTIALS), *map(Path, DEVICES_CLOSED)]
     own = [jobs / tenant, home / "endpoints" / tenant, home / "checkpoints" / tenant, *reach.also]
-    program = [Path(sys.prefix), Path(sys.base_prefix), SOURCE_ROOT, home / "weights"]  # weights are all teams': read, never written
+    all_teams = [home / "weights", home / "environments"]  # read, never written
+    program = [Path(sys.prefix), Path(sys.base_prefix), SOURCE_ROOT, *all_teams]
     wanted = uid_first is not None and os.geteuid() == 0 and "user" not in off
     number = uid_of(home, tenant, uid_first) if wanted and uid_first is not None and not user_obstacle([*NEEDED, jobs / "x"]) else None
     return WallOrder(
