@@ -2,7 +2,7 @@
 
 /** @typedef {import("./types.js").Problem} Problem */
 
-/** Fires `signedout` when a session has ended. */
+/** Fires `signedout` when a session has ended, and `degraded`, with words, when an answer is less than it could be. */
 export const session = new EventTarget();
 
 /** A refusal by the API, or its absence, with what to do about it. */
@@ -63,10 +63,25 @@ export async function request(method, path, body) {
     throw unreachable();
   });
   if (!response.ok) throw await refusal(response);
+  const less = response.headers.get("lineshaft-degraded");
+  if (less) session.dispatchEvent(new CustomEvent("degraded", { detail: less }));
   if (response.status === 204) return null;
   return response.json().catch(() => {
     throw unreachable();
   });
+}
+
+/**
+ * Read a text. Throws ApiError.
+ * @param {string} path
+ * @returns {Promise<string>}
+ */
+export async function getText(path) {
+  const response = await fetch(path, { credentials: "same-origin", cache: "no-store" }).catch(() => {
+    throw unreachable();
+  });
+  if (!response.ok) throw await refusal(response);
+  return response.text();
 }
 
 /** @param {string} path */

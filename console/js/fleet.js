@@ -3,6 +3,8 @@
 import { get } from "./api.js";
 import { byId, el, problem, setText } from "./dom.js";
 import { clock, moment } from "./format.js";
+import { know, showBar } from "./page.js";
+import { learnPools, poolNamed } from "./twins.js";
 
 const AGAIN_MS = 5000;
 const SHOWN = 100;
@@ -11,7 +13,7 @@ const SHOWN = 100;
 
 /** @type {Column[]} */
 const POOLS = [
-  ["pool", (pool) => pool.name + (pool.default ? " (default)" : "")],
+  ["pool", (pool) => el("span", {}, poolNamed(pool.name), pool.default ? " (default)" : "")],
   ["provider", (pool) => pool.provider],
   ["free", (pool) => (pool.reachable ? pool.slots_free : "–"), "figure"],
   ["slots", (pool) => (pool.reachable ? pool.slots_total : "–"), "figure"],
@@ -22,7 +24,7 @@ const POOLS = [
 /** @type {Column[]} */
 const NODES = [
   ["node", (node) => node.name],
-  ["pool", (node) => node.pool],
+  ["pool", (node) => poolNamed(node.pool)],
   ["health", (node) => node.health],
   ["accelerators", (node) => (node.accelerators ? `${node.accelerators_ok} of ${node.accelerators} ${node.accelerator}` : `${node.cores} cores`)],
   ["why", (node) => node.reason],
@@ -32,7 +34,7 @@ const NODES = [
 const LEASES = [
   ["lease", (lease) => lease.id],
   ["team", (lease) => lease.tenant],
-  ["pool", (lease) => lease.pool],
+  ["pool", (lease) => poolNamed(lease.pool)],
   ["slots", (lease) => `${lease.slots.length} ${lease.accelerator || lease.slot_kind}`],
   ["state", (lease) => lease.state],
   ["for", (lease) => lease.purpose],
@@ -43,7 +45,7 @@ const JOBS = [
   ["job", (job) => job.name],
   ["id", (job) => job.id],
   ["team", (job) => job.tenant],
-  ["pool", (job) => job.pool],
+  ["pool", (job) => poolNamed(job.pool)],
   ["state", (job) => job.state + (job.percent && job.state === "running" ? ` ${Math.round(job.percent)} %` : "")],
   ["what it waits for, or why it failed", (job) => words(job.waiting ?? job.failure)],
 ];
@@ -53,9 +55,10 @@ const words = (told) => (told ? `${told.reason} ${told.remedy}`.trim() : "");
 
 /** Ask who is signed in; without a session the console's own page asks for the key, and leads back here. */
 async function start() {
+  showBar("fleet");
   try {
     const me = await get("/v1/me");
-    setText(byId("who"), `${me.name} · ${me.role}${me.tenant ? ` of ${me.tenant}` : ""}`);
+    know("fleet", me);
   } catch (error) {
     if (error.status === 401) return signIn();
     byId("trouble").replaceChildren(problem(error));
@@ -73,6 +76,7 @@ async function show() {
     if (error.status === 401) return signIn();
     byId("trouble").replaceChildren(problem(error));
   }
+  byId("main").removeAttribute("aria-busy");
   setTimeout(show, AGAIN_MS);
 }
 
@@ -80,6 +84,7 @@ async function draw() {
   const asked = ["/v1/pools", `/v1/nodes?limit=${SHOWN}`, `/v1/leases?limit=${SHOWN}`, `/v1/jobs?limit=${SHOWN}`];
   const [pools, nodes, leases, jobs] = await Promise.all(asked.map(get));
   byId("trouble").replaceChildren();
+  learnPools(pools);
   table("pools", POOLS, pools);
   table("nodes", NODES, nodes, "no-nodes");
   table("leases", LEASES, leases, "no-leases");

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { byId, el, problem, setText } from "./dom.js";
 import { counted } from "./format.js";
+import { chosenTeam, know, showBar } from "./page.js";
 
 /** @typedef {{tenant: string, since: string, currency: string, by: string[], total: string, lines: any[]}} Invoice */
 
@@ -16,9 +17,10 @@ let asked = 0;
 
 /** Ask who is signed in; without a session the console's own page asks for the key. */
 async function start() {
+  showBar("invoice");
   try {
     const me = await get("/v1/me");
-    setText(byId("who"), `${me.name} · ${me.role}${me.tenant ? ` of ${me.tenant}` : ""}`);
+    know("invoice", me);
     if (me.tenant === null) await offerTeams();
   } catch (error) {
     if (error.status === 401) return signIn();
@@ -34,7 +36,7 @@ const signIn = () => location.replace("./#/invoice");
 
 async function offerTeams() {
   const teams = await get("/v1/tenants");
-  byId("team").replaceChildren(...teams.map((each) => el("option", { value: each.name }, each.name)));
+  byId("team").replaceChildren(...teams.map((each) => el("option", { value: each.name, selected: each.name === chosenTeam() }, each.name)));
   byId("team").hidden = byId("team-label").hidden = false;
 }
 
@@ -62,6 +64,7 @@ async function show() {
     setText(byId("total"), "");
     byId("trouble").replaceChildren(problem(error));
   }
+  byId("main").removeAttribute("aria-busy");
 }
 
 /** @param {Invoice} invoice */

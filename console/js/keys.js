@@ -1,9 +1,10 @@
 // The page of keys and limits: who asks, which team, and what of it may be changed.
 
 import { get } from "./api.js";
-import { byId, el, problem, setText } from "./dom.js";
+import { byId, el, problem } from "./dom.js";
 import { drawKeys, listenToKeys } from "./keytable.js";
 import { drawLimits, listenToLimits, offerKeys } from "./limittable.js";
+import { chosenTeam, know, showBar } from "./page.js";
 
 /** @typedef {import("./types.js").Me} Me */
 /** @typedef {{tenant: string, mayKeep: boolean, mayLimit: boolean, role: string, again: () => Promise<void>}} Place */
@@ -16,9 +17,10 @@ let me;
 
 /** Ask who is signed in; without a session the console's own page asks for the key, and leads back here. */
 async function start() {
+  showBar("keys");
   try {
     me = await get("/v1/me");
-    setText(byId("who"), `${me.name} · ${me.role}${me.tenant ? ` of ${me.tenant}` : ""}`);
+    know("keys", me);
     if (me.tenant === null) await offerTeams();
   } catch (error) {
     if (error.status === 401) return signIn();
@@ -36,7 +38,7 @@ const signIn = () => location.replace("./#/keys");
 
 async function offerTeams() {
   const teams = await get("/v1/tenants");
-  byId("team").replaceChildren(...teams.map((/** @type {{name: string}} */ each) => el("option", { value: each.name }, each.name)));
+  byId("team").replaceChildren(...teams.map((/** @type {{name: string}} */ each) => el("option", { value: each.name, selected: each.name === chosenTeam() }, each.name)));
   byId("team").hidden = byId("team-label").hidden = false;
 }
 
@@ -66,6 +68,7 @@ async function show() {
     if (error.status === 401) return signIn();
     byId("trouble").replaceChildren(problem(error));
   }
+  byId("main").removeAttribute("aria-busy");
 }
 
 start();

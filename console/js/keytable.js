@@ -3,6 +3,7 @@
 import { path, post, request } from "./api.js";
 import { announce, byId, el, problem } from "./dom.js";
 import { moment } from "./format.js";
+import { secret } from "./secret.js";
 import { asking } from "./sure.js";
 
 /** @typedef {import("./keys.js").Place} Place */
@@ -50,7 +51,7 @@ async function turn(key, seconds, here) {
   await tried(async () => {
     const issued = await post(path`/v1/keys/${key.id}/rotate`, { overlap_seconds: seconds });
     await here.again();
-    showSecret(issued.key, issued.secret);
+    secret(byId("secret"), issued.key.name, issued.secret);
   });
 }
 
@@ -86,7 +87,7 @@ export function listenToKeys(place) {
       byId("make-role").value = "user";
       byId("make-part").open = false;
       await here.again();
-      showSecret(issued.key, issued.secret);
+      secret(byId("secret"), issued.key.name, issued.secret);
     });
   });
 }
@@ -104,26 +105,4 @@ function wanted(here) {
     ...(models.length ? { models } : {}),
     ...(days ? { expires_at: new Date(Date.now() + days * DAY_MILLISECONDS).toISOString() } : {}),
   };
-}
-
-/** @param {Key} key @param {string} secret */
-function showSecret(key, secret) {
-  const text = el("code", { tabindex: "0" }, secret);
-  const copy = el("button", { type: "button", click: () => copied(text, secret) }, "Copy");
-  const kept = el("button", { type: "button", click: () => hide() }, "I have kept it");
-  byId("secret").replaceChildren(el("p", {}, `The secret of ${key.name}. It is shown now and never again.`), text, el("div.actions", {}, copy, kept));
-  byId("secret").hidden = false;
-  byId("secret").scrollIntoView({ block: "nearest" });
-}
-
-/** @param {HTMLElement} text @param {string} secret */
-async function copied(text, secret) {
-  getSelection()?.selectAllChildren(text);
-  // Without TLS there may be no clipboard: then it stays selected, to be copied by hand.
-  await navigator.clipboard?.writeText(secret).then(() => announce("Copied."), () => undefined);
-}
-
-function hide() {
-  byId("secret").replaceChildren();
-  byId("secret").hidden = true;
 }

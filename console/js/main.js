@@ -3,6 +3,7 @@
 import { get, path, request, session } from "./api.js";
 import { Conversation } from "./chat.js";
 import { byId, el, link, problem, setText } from "./dom.js";
+import { navigation, ownTeams, pageAfterSignIn, whoWords } from "./pages.js";
 import { Panel } from "./panel.js";
 import { ThreadList } from "./threads.js";
 
@@ -11,9 +12,6 @@ import { ThreadList } from "./threads.js";
 const CONNECTION = { loading: "loading…", live: "live", reconnecting: "reconnecting…", paused: "paused", none: "" };
 /** After these the panel's figures are worth reading at once. */
 const TELLING = new Set(["step.done", "step.undone", "plan.ended"]);
-
-/** Other pages that send a visitor here to sign in, by the name that they come with: an address is never taken from it. */
-const PAGES = new Map([["#/invoice", "invoice.html"], ["#/keys", "keys.html"], ["#/fleet", "fleet.html"]]);
 
 /** @type {Conversation|null} */
 let conversation = null;
@@ -32,7 +30,7 @@ async function start() {
   } catch (error) {
     return showSignIn(error);
   }
-  const page = PAGES.get(location.hash);
+  const page = pageAfterSignIn(location.hash);
   if (page) return location.replace(page);
   showConsole();
 }
@@ -46,13 +44,23 @@ function showSignIn(error) {
   byId("signin").hidden = false;
   byId("signin-problem").replaceChildren(...(error && error.status !== 401 ? [problem(error)] : []));
   byId("signin-key").focus();
+  offerProvider();
+}
+
+/** Lead to the provider of identities, where one is set; a key opens the console as well. */
+async function offerProvider() {
+  const { provider } = await get("/v1/sign-in/provider").catch(() => ({ provider: null }));
+  setText(byId("signin-provider-name"), provider ?? "");
+  byId("signin-provider").hidden = !provider;
 }
 
 async function showConsole() {
   const { me } = context;
   byId("signin").hidden = true;
   byId("console").hidden = false;
-  setText(byId("who"), `${me.name} · ${me.role}${me.tenant ? ` of ${me.tenant}` : ""}`);
+  setText(byId("who"), whoWords(me));
+  byId("own-teams").replaceChildren(...ownTeams(me));
+  byId("pages").replaceChildren(navigation("ask", me));
   byId("links").replaceChildren(...links());
   byId("composer").hidden = me.role === "viewer";
   threads = new ThreadList(me);
@@ -65,7 +73,7 @@ async function showConsole() {
 function links() {
   const { temporal_url: temporal, temporal_namespace: space, mlflow_url: mlflow } = context.links;
   const workflows = temporal && `${temporal.replace(/\/$/, "")}${path`/namespaces/${space}/workflows`}`;
-  return [link("/console/fleet.html", "Fleet"), link("/console/invoice.html", "Invoice"), link("/console/keys.html", "Keys"), workflows && link(workflows, "Temporal"), mlflow && link(mlflow, "MLflow")].filter(Boolean);
+  return [workflows && link(workflows, "Temporal"), mlflow && link(mlflow, "MLflow")].filter(Boolean);
 }
 
 /** Show the thread that the address names, else the newest. */

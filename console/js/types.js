@@ -1,7 +1,7 @@
 // The shapes that the API speaks, as far as the console reads them.
 
 /** @typedef {{status: number, code: string, reason: string, remedy: string}} Problem */
-/** @typedef {{name: string, role: "viewer"|"user"|"approver"|"admin", tenant: string|null}} Me */
+/** @typedef {{name: string, role: "viewer"|"user"|"operator"|"approver"|"admin", tenant: string|null, permissions?: string[]|null, manages?: string[], teams?: string[], project?: string}} Me */
 /** @typedef {{temporal_url: string|null, temporal_namespace: string, mlflow_url: string|null, model: string}} Links */
 /** @typedef {{id: string, tenant: string|null, created_by: string, title: string, created_at: string}} Thread */
 /** @typedef {{id: number, tenant: string|null, thread_id: string, plan_id: string, kind: string, payload: Record<string, any>, at: string}} FactoryEvent */

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import uvicorn
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
@@ -139,6 +139,10 @@ class FakeFactory:
         self.invoice: dict[str, Any] = INVOICE
         self.fleet: dict[str, Any] = {"/v1/pools": [], "/v1/nodes": [], "/v1/jobs": []}
         self.desk = Desk()
+        self.provider: str | None = None
+        self.answers: dict[str, Any] = {}
+        self.broken = False
+        self.acts: list[tuple[str, str, Any]] = []
         self.stopping = False
 
     def open_thread(self, title: str = "Train a digit classifier") -> None:
@@ -189,10 +193,30 @@ class FakeFactory:
         if "lineshaft_session" not in request.cookies or self.revoked:
             return problem(401, "unauthenticated", "A key is needed.", "Sign in.")
         self.asked.append(str(request.url.query))
-        known = self._known()
+        if self.broken and request.url.path != "/v1/me":
+            return problem(503, "unavailable", "The database does not answer.", "Try again in a moment.")
+        known = {**self._known(), **self.answers}
         if request.url.path not in known:
             return problem(404, "not_found", "It is not there.", "List what there is.")
-        return JSONResponse(known[request.url.path])
+        return JSONResponse(self._page(known[request.url.path], request))
+
+    def _page(self, known: Any, request: Request) -> Any:
+        """The part of a list that is asked for."""
+        if not isinstance(known, list) or "limit" not in request.query_params:
+            return known
+        query = request.query_params
+        first = int(query.get("offset", 0))
+        rows = [row for row in known if row["seq"] > int(query["after"])] if "after" in query else known
+        return rows[first : first + int(query["limit"])]
+
+    async def act(self, request: Request) -> Response:
+        """Whatever else is asked to be done: kept for the test, answered as the test says."""
+        path, body = request.url.path, await request.body()
+        self.acts.append((request.method, path + (f"?{request.url.query}" if request.url.query else ""), json.loads(body or b"null")))
+        answer = self.answers.get(f"{request.method} {path}")
+        if isinstance(answer, tuple):
+            return problem(*answer)
+        return Response(status_code=204) if answer is None else JSONResponse(answer)
 
     def _known(self) -> dict[str, Any]:
         team = {"name": "vision", "budget": "20", "quota_slots": 2, "created_at": datetime.now(UTC).isoformat()}
@@ -278,6 +302,7 @@ class FakeFactory:
     def app(self) -> Starlette:
         routes = [
             Route("/v1/session", self.sign_in, methods=["POST"]),
+            Route("/v1/sign-in/provider", lambda request: JSONResponse({"provider": self.provider})),
             Route("/v1/session", self.sign_out, methods=["DELETE"]),
             Route("/v1/threads", self.open, methods=["POST"]),
             Route("/v1/threads/{thread}/messages", self.message, methods=["POST"]),
@@ -286,6 +311,7 @@ class FakeFactory:
             Route("/v1/jobs/{job}/logs", self.logs),
             *self.desk.routes(),
             Route("/v1/{rest:path}", self.read),
+            Route("/v1/{rest:path}", self.act, methods=["POST", "PUT", "PATCH", "DELETE"]),
             Route("/", lambda request: RedirectResponse("/console/")),
             Mount("/console", StaticFiles(directory=CONSOLE, html=True)),
         ]
@@ -315,6 +341,7 @@ async def browser() -> AsyncIterator[Browser]:
     """One real browser for all pages: to start it takes seconds."""
     if not CHROMIUM.exists():
         pytest.skip(f"There is no browser at {CHROMIUM}: install Debian's chromium to run this.")
+    expect.set_options(timeout=30_000)  # of a machine that does much else
     async with async_playwright() as driver:
         started = await driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield started
@@ -327,7 +354,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     troubles: list[str] = []
     context = await browser.new_context()
     opened = await context.new_page()
-    opened.set_default_timeout(10_000)
+    opened.set_default_timeout(30_000)
     opened.on("pageerror", lambda error: troubles.append(str(error)))
     opened.on("console", lambda said: troubles.append(said.text) if "Content Security Policy" in said.text else None)
     yield opened

@@ -77,6 +77,17 @@ async def test_a_pool_that_does_not_answer_says_so(page: Page, fake: Fake) -> No
     await expect(page.get_by_text("No node reports yet")).to_be_visible()
 
 
+async def test_what_the_twin_makes_up_is_marked_wherever_its_pool_is_named(page: Page, fake: Fake) -> None:
+    fake.fleet = {
+        "/v1/pools": [POOL, {**POOL, "name": "hall", "provider": "twin"}],
+        "/v1/nodes": [{**NODE, "pool": "hall"}, NODE],
+        "/v1/jobs": [],
+    }
+    await look(page, fake)
+    await expect(page.get_by_text("simulated")).to_have_count(2)
+    await expect(page.get_by_role("region", name="Nodes, table").get_by_role("row").nth(1)).to_contain_text("hall simulated")
+
+
 async def test_it_is_asked_again_by_itself(page: Page, fake: Fake) -> None:
     fake.fleet = {"/v1/pools": [POOL], "/v1/nodes": [], "/v1/jobs": []}
     await look(page, fake)
