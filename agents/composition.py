@@ -53,6 +53,7 @@ def proposal(turn: TurnInput, situation: Situation, thought: Thought, draft: Dra
     return Plan(
         id=turn.plan_id,
         tenant=thought.team,
+        project=turn.project_in(thought.team),
         thread_id=turn.thread_id,
         requested_by=turn.who.actor,
         requester_role=turn.who.role,

@@ -29,7 +29,8 @@ class Desk:
     @property
     def charged(self) -> JsonObject:
         """To whom a model call is charged."""
-        return {"tenant": self.team, "plan_id": self.turn.plan_id, "thread_id": self.turn.thread_id, "agent": self.agent}
+        whose: JsonObject = {"tenant": self.team, "project": self.turn.project_in(self.team), "agent": self.agent}
+        return {**whose, "plan_id": self.turn.plan_id, "thread_id": self.turn.thread_id}
 
     @property
     def may_delegate(self) -> bool:

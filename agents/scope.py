@@ -20,12 +20,13 @@ ADDED_UP = frozenset({"slots"})
 DEFAULT_LIMITS = {"slots": 1, "seconds": 3600}
 SOURCES: dict[str, frozenset[str]] = {
     "lease_id": frozenset({"leases.acquire"}),
-    "run_id": frozenset({"training.run"}),
+    "run_id": frozenset({"training.run", "training.blueprint", "studies.wait"}),
     "model_name": frozenset({"registry.best", "registry.register", "training.run"}),
     "version": frozenset({"registry.best", "registry.register"}),
     "endpoint": frozenset({"deployments.deploy"}),
     "dataset": frozenset({"features.training_set"}),
     "set_id": frozenset({"features.training_set"}),
+    "study_id": frozenset({"studies.start"}),
 }
 """From which tools' results an argument of an effect may be filled: typed fields of ours, never text."""
 COMPANIONS: dict[str, tuple[str, ...]] = {

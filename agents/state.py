@@ -21,6 +21,7 @@ class Asker(BaseModel):
     actor: str
     role: str
     tenant: str | None
+    project: str = ""
 
 
 class Memory(BaseModel):
@@ -41,6 +42,10 @@ class TurnInput(BaseModel):
     who: Asker
     memory: Memory = Memory()
     now: datetime
+
+    def project_in(self, team: str) -> str:
+        """The project that a team's part of the turn is charged to: the asker's, where it is that team's."""
+        return self.who.project if team == self.who.tenant else ""
 
 
 class OfferedTool(BaseModel):

@@ -65,6 +65,7 @@ async def ask(question: ModelQuestion, turn: TurnInput, ports: Ports, team: str)
         {
             "call": call.model_dump(mode="json", by_alias=True),
             "tenant": team,
+            "project": turn.project_in(team),
             "plan_id": turn.plan_id,
             "thread_id": turn.thread_id,
             "agent": "dispatcher",

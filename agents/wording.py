@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from agents import features_in_words, nodes_in_words, reports, twin_in_words
+from agents import costs_in_words, features_in_words, kpis_in_words, nodes_in_words, reports, studies_in_words, twin_in_words
 from agents.reports import rows
 from tools.ports import JsonObject
 
@@ -130,6 +130,11 @@ WORDS: dict[str, Callable[[JsonObject], str]] = {
     "accelerators.show": hardware,
     "leases.list": leases,
     "jobs.list": jobs,
+    "studies.list": studies_in_words.studies,
+    "studies.show": studies_in_words.study,
+    "studies.wait": studies_in_words.study,
+    "training.runs": studies_in_words.runs,
+    "training.compare": studies_in_words.comparison,
     "scheduling.why": why,
     "scheduling.foresee": foreseen,
     "registry.best": best,
@@ -153,9 +158,14 @@ WORDS: dict[str, Callable[[JsonObject], str]] = {
     "validation.report": nodes_in_words.fitness,
     "isolation.audit": nodes_in_words.walls,
     "twin.what_if": twin_in_words.what_if,
+    "optimization.allocation": costs_in_words.allocation,
+    "optimization.idle": costs_in_words.idle,
+    "optimization.findings": costs_in_words.findings,
+    "optimization.capacity": costs_in_words.capacity,
     "features.list": features_in_words.views,
     "features.monitors": features_in_words.monitors,
     "features.check": features_in_words.drift,
+    "kpis.show": kpis_in_words.figures,
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route
@@ -18,10 +19,13 @@ from api.doors import SecondWall, SecurityHeaders, SizeLimit
 from api.mcp.face import McpFace
 from api.routers import (
     accelerators,
+    access_requests,
     agui,
     audit,
+    catalog,
     chat,
     clusters,
+    datasets,
     drift,
     endpoints,
     factory,
@@ -29,11 +33,16 @@ from api.routers import (
     invoices,
     isolation,
     keys,
+    kpis,
     lessons,
     limits,
     members,
     nodes,
+    optimization,
     organisations,
+    pipeline_runs,
+    pipeline_triggers,
+    pipelines,
     plans,
     policy,
     pools,
@@ -43,10 +52,12 @@ from api.routers import (
     runs,
     scheduling,
     sign_in,
+    studies,
     system,
     tenants,
     tool_servers,
     tools,
+    training,
     transcripts,
     twin,
     validation,
@@ -63,6 +74,8 @@ from workflows.temporal import connect_temporal
 ROUTERS = (
     *(chat, plans, policy, runs, tenants, keys, limits, invoices, prices, transcripts),
     *(pools, factory, accelerators, endpoints, tools, tool_servers, system, lessons, agui),
+    catalog,
+    access_requests,
     isolation,
     scheduling,
     twin,
@@ -78,6 +91,10 @@ ROUTERS = (
     sign_in,
     features,
     drift,
+    *(datasets, pipelines, pipeline_runs, pipeline_triggers),
+    kpis,
+    optimization,
+    *(studies, training),
 )
 CONSOLE = Path(__file__).parent.parent / "console"
 LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
@@ -107,7 +124,7 @@ def build_app(settings: Settings) -> FastAPI:
     app.add_api_route("/", lambda: RedirectResponse("/console/"), include_in_schema=False)
     app.state.mcp = McpFace(app, settings)
     app.router.routes.append(Route("/mcp", endpoint=app.state.mcp, include_in_schema=False))
-    app.add_middleware(Audited)
+    app.add_middleware(Audited, routes=[route for each in ROUTERS for route in each.router.routes if isinstance(route, APIRoute)])
     app.add_middleware(SecondWall)
     app.add_middleware(SizeLimit, bytes_max=settings.api_body_bytes_max)
     app.add_middleware(SecurityHeaders)

@@ -69,6 +69,10 @@ class ApiClient:
         """GET what is no JSON; raises ApiRefusal or Unavailable."""
         return self._send("GET", path, None, query).text
 
+    def get_bytes(self, path: str, **query: JsonValue) -> bytes:
+        """GET a file; raises ApiRefusal or Unavailable."""
+        return self._send("GET", path, None, query).content
+
     def get_object(self, path: str, **query: JsonValue) -> JsonObject:
         """GET what is one object."""
         found = self.get(path, **query)

@@ -54,12 +54,20 @@ class Conversation:
     In a thread that is gone on with, what came before the first message of this conversation is not watched again.
     """
 
-    def __init__(self, client: ApiClient, tenant: str | None = None, *, watch: Watcher | None = None, thread_id: str | None = None) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        tenant: str | None = None,
+        *,
+        watch: Watcher | None = None,
+        thread_id: str | None = None,
+        project: str = "",
+    ) -> None:
         self._client = client
         self._watch = watch or (lambda event: None)
         self._position = 0
         self._joining = thread_id is not None
-        self.thread_id = thread_id or str(client.post("/v1/threads", {"tenant": tenant})["id"])
+        self.thread_id = thread_id or str(client.post("/v1/threads", {"tenant": tenant, "project": project})["id"])
 
     def say(self, text: str, *, seconds_max: float = 600.0) -> Turn:
         """Send a message and wait until its turn is over."""

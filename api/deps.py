@@ -18,7 +18,9 @@ from workflows.names import TASK_QUEUE
 PERSON = "oidc:"
 """How the subject of a person begins; a key's is its id."""
 TEAM_HEADER = "lineshaft-team"
-"""In which of their teams a person acts with this request; their first where it is left out."""
+"""In which of their teams a person acts with this request; the one that they chose in a browser, or their first, where it is left out."""
+TEAM_COOKIE = "lineshaft_team"
+"""What a person chose in a browser: scripts set it, and it gives nothing that the person has not."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,16 @@ async def shown(request: Request, held: House) -> Principal:
         raise Forbidden("A page of another origin may not act here.", code="cross_origin", remedy="Use the console itself, or a key.")
     subject = held.sessions.subject(cookie)
     if subject.startswith(PERSON):
-        return await held.factory.directory.person(subject, request.headers.get(TEAM_HEADER))
+        return await held.factory.directory.person(subject, await team_chosen(subject, request, held))
     return await held.factory.tenants.principal_of(subject)
+
+
+async def team_chosen(subject: str, request: Request, held: House) -> str | None:
+    """The team that a request names, or that a browser keeps, as long as the person is in it; None for the first one."""
+    named, kept = request.headers.get(TEAM_HEADER), request.cookies.get(TEAM_COOKIE)
+    if named is not None or kept is None:
+        return named
+    return kept if kept in (await held.factory.directory.standing(subject)).teams else None
 
 
 PrincipalDep = Annotated[Principal, Depends(principal)]

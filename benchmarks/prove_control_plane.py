@@ -2,14 +2,31 @@
 
 import sys
 
-from benchmarks.control_plane import drift_story, feature_reads, permissions, rollout
+from benchmarks.control_plane import (
+    blueprints,
+    catalog_search,
+    drift_story,
+    feature_reads,
+    kpis,
+    optimization,
+    permissions,
+    pipelines,
+    rollout,
+    studies,
+)
 from benchmarks.groups import Measure, asked_for, run
 
 GROUPS: dict[str, Measure] = {
+    "catalog": catalog_search.checks,
     "permissions": permissions.checks,
     "features": feature_reads.checks,
     "rollout": rollout.checks,
     "drift": drift_story.checks,
+    "kpis": kpis.checks,
+    "costs": optimization.checks,
+    "pipelines": pipelines.checks,
+    "studies": studies.checks,
+    "blueprints": blueprints.checks,
 }
 """In this order; a group may be chosen by its name."""
 

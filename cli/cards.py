@@ -23,13 +23,18 @@ def arguments_of(step: Step) -> str:
 
 def plan_table(plan: Plan) -> Table:
     """The card of a plan: steps, effect, quota, price, undo."""
-    table = Table(title=escape(f"{plan.title}  ·  team {plan.tenant}"), title_justify="left", show_lines=False)
+    table = Table(
+        title=escape(f"{plan.title}  ·  team {plan.tenant}" + (f", project {plan.project}" if plan.project else "")),
+        title_justify="left",
+        show_lines=False,
+    )
     for name in ("step", "agent", "tool", "arguments", "effect", "dry run", "price", "undo"):
         table.add_column(name, overflow="fold")
     for step in plan.steps:
         run = step.dry_run
         seen = "; ".join(part for part in (run.quota, run.reason) if part) if run else ""
         price = f"{step.price.low:.4f}–{step.price.high:.4f} {step.price.currency}" if step.price and step.price.high else ""
+        price += " (simulated)" if price and step.price and "simulated" in step.price.basis else ""
         cells = (step.id, step.agent, step.tool, arguments_of(step), step.effect.value, seen, price, step.undo)
         table.add_row(*(escape(cell) for cell in cells))
     return table

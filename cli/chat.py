@@ -24,16 +24,17 @@ def settle(conversation: Conversation, turn: Turn, *, yes: bool) -> bool:
 
 
 @app.callback()
-def chat(
+def chat(  # noqa: PLR0913  (options of a command)
     context: typer.Context,
     message: Annotated[list[str] | None, typer.Argument(help="One message; without it, a conversation until the end of input.")] = None,
     tenant: Annotated[str | None, typer.Option("--team", "--tenant", help="The team to ask for.")] = None,
+    project: Annotated[str, typer.Option(help="The team's project that it is charged to.")] = "",
     thread: Annotated[str | None, typer.Option(help="Go on in this thread.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Approve the plan that is proposed.")] = False,
 ) -> None:
     """Say what you want. A plan with an effect is shown and done only when you approve it."""
     with client_of(context) as client:
-        conversation = Conversation(client, tenant, watch=lambda event: print_event(out, event), thread_id=thread)
+        conversation = Conversation(client, tenant, watch=lambda event: print_event(out, event), thread_id=thread, project=project)
         if message:
             try:
                 settled = settle(conversation, conversation.say(" ".join(message)), yes=yes)

@@ -19,7 +19,7 @@ app = typer.Typer(help="Jobs: what runs and what ran.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 FOLLOW_SECONDS = 0.5
-COLUMNS = ("id", "tenant", "pool", "name", "state", "percent", "stage", "waits_for", "started_at", "finished_at")
+COLUMNS = ("id", "tenant", "pool", "name", "state", "percent", "stage", "waits_for", "project", "started_at", "finished_at")
 TASK_COLUMNS = ("id", "state", "exit_code", "attempt", "nodes", "started_at", "finished_at")
 Team = Annotated[str | None, typer.Option("--team", "--tenant", help="The team; of the key if left out.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Approve the plan that is proposed.")]
@@ -49,6 +49,7 @@ def submit(  # noqa: PLR0913  (options of a command)
     wait: Annotated[str, typer.Option("--wait", help="Wait so long for slots that are not free: 10m, 2h, 1d.")] = "",
     priority: Annotated[int, typer.Option(min=-100, max=100, help="Higher comes first, among those that wait.")] = 0,
     tenant: Team = None,
+    project: Annotated[str, typer.Option(help="The team's project that it is charged to.")] = "",
     yes: Yes = False,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for its end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -84,7 +85,7 @@ def submit(  # noqa: PLR0913  (options of a command)
     }
     steps = [job] if lease else leased(job, slots, asked)
     with client_of(context) as client:
-        carried_out(client, propose(client, tenant, f"Run {title}", steps), yes=yes, wait=not detach, as_json=as_json)
+        carried_out(client, propose(client, tenant, f"Run {title}", steps, project), yes=yes, wait=not detach, as_json=as_json)
 
 
 def leased(job: JsonObject, slots: int, asked: JsonObject) -> list[JsonObject]:
@@ -123,13 +124,14 @@ def list_jobs(  # noqa: PLR0913  (options of a command)
     tenant: Annotated[str | None, typer.Option("--team", "--tenant", help="Only this team's.")] = None,
     state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
     pool: Annotated[str, typer.Option(help="Only those in this pool.")] = "",
+    project: Annotated[str, typer.Option(help="Only those of this project.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=500)] = 100,
     offset: Annotated[int, typer.Option(min=0)] = 0,
     as_json: Json = False,
 ) -> None:
     """List jobs, newest first, with why one waits."""
     with client_of(context) as client:
-        rows = client.get_list("/v1/jobs", tenant=tenant, state=state, pool=pool, limit=limit, offset=offset)
+        rows = client.get_list("/v1/jobs", tenant=tenant, state=state, pool=pool, project=project, limit=limit, offset=offset)
     show([with_wait(row) for row in rows], COLUMNS, as_json=as_json, empty="No job yet.")
 
 

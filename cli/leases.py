@@ -25,9 +25,11 @@ COLUMNS = (
     "state",
     "waits_for",
     "purpose",
+    "project",
     "granted_at",
     "expires_at",
 )
+Project = Annotated[str, typer.Option(help="The team's project that it is charged to.")]
 Wait = Annotated[str, typer.Option("--wait", help="Wait so long for what is not free: 10m, 2h, 1d. Without it: be refused at once.")]
 PriceWord = Literal["on_demand", "spot", "reserved", "capacity_block"]
 
@@ -37,13 +39,14 @@ def list_leases(  # noqa: PLR0913  (options of a command)
     context: typer.Context,
     tenant: Team = None,
     pool: Annotated[str, typer.Option(help="Only in this pool.")] = "",
+    project: Annotated[str, typer.Option(help="Only of this project.")] = "",
     ended: Annotated[bool, typer.Option(help="Ended ones too.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=500)] = 100,
     as_json: Json = False,
 ) -> None:
     """List leases, newest first: those that hold slots, and those that wait for them with the reason."""
     with client_of(context) as client:
-        rows = client.get_list("/v1/leases", tenant=tenant, active=not ended, pool=pool, limit=limit)
+        rows = client.get_list("/v1/leases", tenant=tenant, active=not ended, pool=pool, project=project, limit=limit)
     show([with_wait(row) for row in rows], COLUMNS, as_json=as_json, empty="No lease.")
 
 
@@ -79,6 +82,7 @@ def acquire(  # noqa: PLR0913  (options of a command)
     expected: Annotated[str, typer.Option(help="How long it will likely be held, if less than its term: 30m, 2h.")] = "",
     deadline: Annotated[str, typer.Option(help="When what runs on it must be done, from now: 6h, 2d.")] = "",
     tenant: Team = None,
+    project: Project = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -102,7 +106,8 @@ def acquire(  # noqa: PLR0913  (options of a command)
     }
     wanted = step("lease", "leases.acquire", f"lease {slots} slots", arguments)
     with client_of(context) as client:
-        carried_out(client, propose(client, tenant, f"Lease {slots} slots", [wanted]), yes=yes, wait=True, as_json=as_json)
+        proposed = propose(client, tenant, f"Lease {slots} slots", [wanted], project)
+        carried_out(client, proposed, yes=yes, wait=True, as_json=as_json)
 
 
 @app.command()

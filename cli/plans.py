@@ -18,20 +18,21 @@ from tools.plan import Plan
 app = typer.Typer(help="Plans: what was proposed, decided and done.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PlanId = Annotated[str, typer.Argument(help="The plan's id.")]
-COLUMNS = ("id", "tenant", "state", "title", "decided_by", "created_at")
+COLUMNS = ("id", "tenant", "project", "state", "title", "decided_by", "created_at")
 
 
 @app.command("list")
-def list_plans(
+def list_plans(  # noqa: PLR0913  (options of a command)
     context: typer.Context,
     tenant: Annotated[str | None, typer.Option("--team", "--tenant", help="Only this team's.")] = None,
     state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    project: Annotated[str, typer.Option(help="Only those of this project.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
     as_json: Json = False,
 ) -> None:
     """List plans, newest first."""
     with client_of(context) as client:
-        rows = client.get_list("/v1/plans", tenant=tenant, state=state, limit=limit)
+        rows = client.get_list("/v1/plans", tenant=tenant, state=state, project=project, limit=limit)
     for row in rows:
         document = row["document"]
         row["title"] = document["title"] if isinstance(document, dict) else ""

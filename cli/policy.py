@@ -1,4 +1,4 @@
-"""`lineshaft policy`: show what applies, test plans against it, check a file."""
+"""`lineshaft policy`: show what applies, test plans against it, check a file, change it."""
 
 import json
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from api.client import ApiClient
 from cli.access import api_client
 from cli.context import out, settings_of
 from cli.listing import JsonObject, show, show_one
+from cli.policy_editing import edit, put, text
 from cli.stack.state import read_state
 from factory_infra.errors import InvalidInput
 from factory_infra.settings import Settings
@@ -22,6 +23,9 @@ from tools.plan import Plan
 from tools.policy import Asked, Explanation, Policy, explain, load_policy, read_policy, source_of, unmatched
 
 app = typer.Typer(help="The policy: what runs at once, what people approve, what is refused.", no_args_is_help=True)
+app.command("text")(text)
+app.command("put")(put)
+app.command("edit")(edit)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PolicyFile = Annotated[Path | None, typer.Option("--policy", help="This file instead of the installation's.")]
 COLOURS = {"run": "green", "approve": "yellow", "refuse": "red"}

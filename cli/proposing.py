@@ -28,9 +28,9 @@ def result_of(name: str, field: str) -> JsonObject:
     return {"from_step": name, "field": field}
 
 
-def propose(client: ApiClient, tenant: str | None, title: str, steps: list[JsonObject]) -> JsonObject:
+def propose(client: ApiClient, tenant: str | None, title: str, steps: list[JsonObject], project: str = "") -> JsonObject:
     """Propose a plan; it is checked, foreseen, priced and judged by policy."""
-    return client.post("/v1/plans", {"title": title, "steps": [*steps], "tenant": tenant})
+    return client.post("/v1/plans", {"title": title, "steps": [*steps], "tenant": tenant, "project": project})
 
 
 def carried_out(client: ApiClient, proposed: JsonObject, *, yes: bool, wait: bool, as_json: bool) -> None:

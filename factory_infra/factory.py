@@ -22,16 +22,29 @@ from factory_infra.iaas.leases.service import Leases
 from factory_infra.iaas.scheduling.rules import SchedulingRules
 from factory_infra.iaas.scheduling.service import Scheduling
 from factory_infra.iaas.twin.service import WhatIfs
+from factory_infra.paas.catalog.access import AccessBook
+from factory_infra.paas.catalog.lineage import Lineage
 from factory_infra.paas.catalog.service import Catalog
+from factory_infra.paas.catalog.tracks import FeatureShelf
 from factory_infra.paas.deployments.providers.local import LocalDeployments
 from factory_infra.paas.deployments.registry import ServingPools
 from factory_infra.paas.deployments.request_log import RequestLog
 from factory_infra.paas.deployments.rollouts import Rollouts
 from factory_infra.paas.deployments.scaling import Scaler
 from factory_infra.paas.features.drift import Drift
+from factory_infra.paas.features.interface import Forgetting
 from factory_infra.paas.features.registry import FeatureStores
 from factory_infra.paas.features.service import Features
 from factory_infra.paas.features.training_sets import TrainingSets
+from factory_infra.paas.kpis.alerts import Alerts
+from factory_infra.paas.kpis.service import Kpis
+from factory_infra.paas.kpis.sources import listen
+from factory_infra.paas.optimization.budgets import Budgets
+from factory_infra.paas.optimization.capacity import Capacity
+from factory_infra.paas.optimization.finding_book import Findings
+from factory_infra.paas.optimization.looking import Lookout
+from factory_infra.paas.optimization.mix import Mixes
+from factory_infra.paas.optimization.service import Optimization
 from factory_infra.paas.registry.providers.mlflow import MlflowRegistry
 from factory_infra.paas.tenants.bootstrap import key_pepper
 from factory_infra.paas.tenants.directory import Directory
@@ -39,6 +52,17 @@ from factory_infra.paas.tenants.members import Members
 from factory_infra.paas.tenants.organisations import Organisations
 from factory_infra.paas.tenants.service import Tenants
 from factory_infra.paas.tenants.sign_in import SignIn
+from factory_infra.paas.training.connecting import Training, training_of
+from factory_infra.paas.training.data.versions import DatasetVersions
+from factory_infra.paas.training.environments.service import Environments
+from factory_infra.paas.training.pipelines.definitions import Pipelines
+from factory_infra.paas.training.pipelines.runs import PipelineRuns
+from factory_infra.paas.training.pipelines.shelf import Shelf
+from factory_infra.paas.training.pipelines.store import Store
+from factory_infra.paas.training.pipelines.triggers import PipelineTriggers
+from factory_infra.paas.training.runs import TrainingRuns
+from factory_infra.paas.training.studies.service import Studies
+from factory_infra.paas.training.studies.turning import StudyTurns
 from factory_infra.records.approvals import Approvals
 from factory_infra.records.audit import AuditLog
 from factory_infra.records.journal import Journal
@@ -50,6 +74,7 @@ from factory_infra.saas.metering.invoices import Invoices
 from factory_infra.saas.metering.limits import LimitBook
 from factory_infra.saas.metering.prices import PriceBook
 from factory_infra.saas.metering.service import Metering, slot_subject
+from factory_infra.saas.metering.spent import SpentBook
 from factory_infra.saas.models.interface import ChatModel
 from factory_infra.saas.models.registry import chat_model
 from factory_infra.saas.models.transcripts.seal import seal_of
@@ -99,7 +124,10 @@ class Factory:
     training_sets: TrainingSets
     drift: Drift
     feature_stores: FeatureStores
+    training: Training
     catalog: Catalog
+    access: AccessBook
+    lineage: Lineage
     catalog_index: CatalogIndex
     metering: Metering
     limits: LimitBook
@@ -110,14 +138,104 @@ class Factory:
     chat_model: ChatModel | None
 
     @property
+    def keepers(self) -> tuple[Forgetting, ...]:
+        """Who keeps files of teams, each of which forgets a team that is closed."""
+        return (self.features, self.training_sets, self.datasets, self.pipeline_store, self.catalog)
+
+    @property
+    def kpis(self) -> Kpis:
+        """Who measures the key figures."""
+        return Kpis(self.database)
+
+    @property
+    def alerts(self) -> Alerts:
+        """Who watches the objectives."""
+        return Alerts(self.database, self.kpis)
+
+    @property
+    def datasets(self) -> DatasetVersions:
+        """Who keeps teams' files of rows as versions."""
+        return DatasetVersions(self.database, self.settings.home / "datasets", Shelf(self.catalog).dataset)
+
+    @property
+    def pipelines(self) -> Pipelines:
+        """Who keeps the definitions of pipelines."""
+        return Pipelines(self.database, Shelf(self.catalog).pipeline)
+
+    @property
+    def pipeline_runs(self) -> PipelineRuns:
+        """Who keeps runs of pipelines, and what their steps left."""
+        return PipelineRuns(self.database, self.pipelines)
+
+    @property
+    def pipeline_store(self) -> Store:
+        """Where steps' files lie."""
+        return Store(self.settings.home / "pipelines")
+
+    @property
+    def pipeline_triggers(self) -> PipelineTriggers:
+        """Who starts runs by itself."""
+        return PipelineTriggers(self.database, self.pipelines, self.pipeline_runs, key_pepper(self.settings))
+
+    @property
     def what_ifs(self) -> WhatIfs:
         """Who simulates the installation from now on."""
         return WhatIfs(self.scheduling, self.leases)
 
     @property
+    def optimization(self) -> Optimization:
+        """Who says what was used by whom, and what stood idle."""
+        return Optimization(self.database, SpentBook(self.database, self.metering.prices), self.settings.idle_rule)
+
+    @property
+    def findings(self) -> Findings:
+        """Who finds what is paid for and not needed."""
+        return Findings(self.database, SpentBook(self.database, self.metering.prices), self.accelerators)
+
+    @property
+    def capacity(self) -> Capacity:
+        """Who foresees what pools will be asked for."""
+        return Capacity(self.database, self.pools, SpentBook(self.database, self.metering.prices))
+
+    @property
+    def mixes(self) -> Mixes:
+        """Who compares ways to buy machines, simulated."""
+        return Mixes(self.database, self.pools, SpentBook(self.database, self.metering.prices))
+
+    @property
+    def budgets(self) -> Budgets:
+        """Who says how far budgets are used up."""
+        return Budgets(self.database, SpentBook(self.database, self.metering.prices))
+
+    @property
+    def lookout(self) -> Lookout:
+        """Who looks at pools, so that it is known later what stood idle."""
+        return Lookout(self.database, self.pools, self.accelerators, self.telemetry)
+
+    @property
     def scheduling(self) -> Scheduling:
         """Who explains what waits."""
         return Scheduling(self.database, self.leases, self.jobs)
+
+    @property
+    def studies(self) -> Studies:
+        """Who starts and tells of searches for parameters."""
+        return self.training.studies
+
+    @property
+    def study_turns(self) -> StudyTurns:
+        """Who moves them."""
+        return self.training.turns
+
+    @property
+    def training_runs(self) -> TrainingRuns:
+        """Who tells of training runs."""
+        return self.training.runs
+
+    @property
+    def training_environments(self) -> Environments:
+        """What training programs of this host may use beside the installation's own packages."""
+        return self.training.environments
 
     async def close(self) -> None:
         """Give connections back."""
@@ -126,6 +244,7 @@ class Factory:
         await self.deployments.close()
         await self.request_log.close()
         await self.feature_stores.close()
+        await self.training_runs.close()
         await self.database.close()
 
 
@@ -144,32 +263,41 @@ def hourly_price(prices: PriceBook, kind: str, accelerator: str, price_class: st
         return 0.0
 
 
+def rules_of(pools: PoolBook, settings: Settings, prices: PriceBook) -> SchedulingRules:
+    """Build the rules by which leases wait, with what slots cost now."""
+    return SchedulingRules(pools, settings.quotas_file, lambda *slot: hourly_price(prices, *slot))
+
+
+def meaning(settings: Settings) -> tuple[HttpEmbeddings, ChromaVectors]:
+    """Build what embeds texts, and what keeps and compares the vectors."""
+    server_key = settings.model_server_key.get_secret_value() if settings.model_server_key else ""
+    embeddings = HttpEmbeddings(address(settings.model_server_url, "the model server (LINESHAFT_MODEL_SERVER_URL)"), server_key)
+    return embeddings, ChromaVectors(address(settings.chroma_url, "Chroma (LINESHAFT_CHROMA_URL)"), embeddings)
+
+
 def connect(settings: Settings) -> Factory:
     """Build the providers of one process from its settings. Only a composition root calls this."""
     url = address(settings.database_url.get_secret_value() if settings.database_url else None, "PostgreSQL (LINESHAFT_DATABASE_URL)")
-    database = Database(url)
-    pools = PoolBook(settings.pools_file)
-    accelerators, clusters = PooledAccelerators(pools, settings), ClusterPools(pools, settings)
-    nodes = Nodes(database)
+    listen()
+    database, pools = Database(url), PoolBook(settings.pools_file)
+    accelerators, clusters, nodes = PooledAccelerators(pools, settings), ClusterPools(pools, settings), Nodes(database)
     validation = Validation(database, settings.home, [BurnInNews(nodes)])
     prices = PriceBook.load(settings.price_book)
-    rules = SchedulingRules(pools, settings.quotas_file, lambda *slot: hourly_price(prices, *slot))
-    leases = Leases(database, accelerators, clusters, [nodes, validation], rules)
+    leases = Leases(database, accelerators, clusters, [nodes, validation], rules_of(pools, settings, prices))
     local_jobs = LocalJobs(settings.jobs_dir, wall_orders(pools, settings))
     registry = MlflowRegistry(address(settings.mlflow_url, "MLflow (LINESHAFT_MLFLOW_URL)"), database, settings.weights_dir)
-    api_url = settings.api_url or f"http://{settings.api_host}:{settings.api_port}"
-    deployments = LocalDeployments(database, registry, local_jobs, settings.home / "endpoints", api_url)
+    deployments = LocalDeployments(database, registry, local_jobs, settings.home / "endpoints", settings.own_url)
     deployments.elsewhere = ServingPools(pools, settings, registry, deployments.serving("")).of
     request_log = RequestLog(database, seal_of(settings))
     deployments.traffic.keep = request_log.keep
+    catalog, lineage = Catalog(database), Lineage(database)
     stores = FeatureStores(database, pools, settings)
     features = Features(database, settings.features, stores.of)
+    features.shelf = FeatureShelf(catalog, lineage)
     training_sets = TrainingSets(database, features, settings.home / "features" / ".sets")
-    catalog = Catalog(database)
-    server_key = settings.model_server_key.get_secret_value() if settings.model_server_key else ""
-    embeddings = HttpEmbeddings(address(settings.model_server_url, "the model server (LINESHAFT_MODEL_SERVER_URL)"), server_key)
-    vectors = ChromaVectors(address(settings.chroma_url, "Chroma (LINESHAFT_CHROMA_URL)"), embeddings)
+    embeddings, vectors = meaning(settings)
     members, directory = Members(database), Directory(database)
+    jobs = PooledJobs(database, pools, local_jobs, lambda spec: build_jobs(spec, settings))
     return Factory(
         settings=settings,
         database=database,
@@ -186,7 +314,7 @@ def connect(settings: Settings) -> Factory:
         nodes=nodes,
         validation=validation,
         leases=leases,
-        jobs=PooledJobs(database, pools, local_jobs, lambda spec: build_jobs(spec, settings)),
+        jobs=jobs,
         tenants=Tenants(database, key_pepper(settings)),
         organisations=Organisations(database),
         members=members,
@@ -203,8 +331,11 @@ def connect(settings: Settings) -> Factory:
         training_sets=training_sets,
         drift=Drift(database, features, training_sets, request_log),
         feature_stores=stores,
+        training=training_of(database, settings, jobs, leases, training_sets),
         catalog=catalog,
-        catalog_index=CatalogIndex(catalog, vectors),
+        access=AccessBook(database, catalog),
+        lineage=lineage,
+        catalog_index=CatalogIndex(catalog, vectors, embeddings),
         metering=Metering(database, prices, leases),
         limits=LimitBook(database),
         invoices=Invoices(database, prices.currency),

@@ -12,9 +12,14 @@ from factory_infra.paas.catalog import tables as catalog
 from factory_infra.paas.deployments import tables as deployments
 from factory_infra.paas.deployments import traffic_tables as traffic
 from factory_infra.paas.features import tables as features
+from factory_infra.paas.kpis import tables as kpis
+from factory_infra.paas.optimization import tables as optimization
 from factory_infra.paas.registry import tables as registry
 from factory_infra.paas.tenants import structure_tables as structure
 from factory_infra.paas.tenants import tables as tenants
+from factory_infra.paas.training.data import tables as datasets
+from factory_infra.paas.training.pipelines import tables as pipelines
+from factory_infra.paas.training.studies import tables as studies
 from factory_infra.records import audit_tables as audit
 from factory_infra.records import control_tables as control
 from factory_infra.records import lesson_tables as lessons
@@ -32,6 +37,8 @@ NOUNS = (
     jobs,
     leases,
     lessons,
+    kpis,
+    optimization,
     metering,
     records,
     registry,
@@ -45,6 +52,9 @@ NOUNS = (
     pool_quotas,
     structure,
     audit,
+    studies,
+    datasets,
+    pipelines,
 )
 """Modules that declare tables; importing them is what registers them."""
 

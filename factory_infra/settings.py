@@ -71,6 +71,10 @@ class Settings(BaseSettings):
         default=24 * 3600.0, ge=0, description="How often the walls between teams are attacked; 0: never."
     )
     lessons_promotion: Literal["auto", "ask"] = Field(default="auto", description="ask: a person confirms what an evaluation promotes.")
+    idle_rule: Literal["platform", "use", "quota"] = Field(
+        default="platform",
+        description="Who is shown what idle slots cost: nobody but the platform, teams by their use, or by their quotas.",
+    )
     price_book: Path | None = Field(default=None, description="A price book in place of the one that ships.")
     policy: Path | None = Field(default=None, description="A policy in place of policy.yaml in the home, or of the one that ships.")
     pools: Path | None = Field(default=None, description="A file of pools in place of pools.yaml in the home.")
@@ -84,6 +88,11 @@ class Settings(BaseSettings):
         default=True,
         description="Off only in the control tests that prove what the keys protect: then effects are doubled by a crash.",
     )
+
+    @property
+    def own_url(self) -> str:
+        """Where the API answers: the address that the stack told, else its host and port."""
+        return self.api_url or f"http://{self.api_host}:{self.api_port}"
 
     @property
     def secrets_dir(self) -> Path:

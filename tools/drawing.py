@@ -5,7 +5,8 @@ from tools.plan import Plan, Step, references
 
 def text_of(plan: Plan) -> str:
     """The plan in lines of plain text: what, in which order, at what price, with which undo, and what policy says."""
-    lines = [f"{plan.title}  (team {plan.tenant}, plan {plan.id}, revision {plan.revision})"]
+    project = f", project {plan.project}" if plan.project else ""
+    lines = [f"{plan.title}  (team {plan.tenant}{project}, plan {plan.id}, revision {plan.revision})"]
     for number, step in enumerate(plan.steps, 1):
         lines.append(f"{number}. [{step.effect}] {step.agent}: {step.summary}")
         lines.append(f"   {step.tool}({', '.join(f'{name}={value}' for name, value in step.arguments.items())})")

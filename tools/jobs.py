@@ -36,6 +36,7 @@ class JobLine(Result):
     stage: str = ""
     pool: str = ""
     waits_for: str = Field(default="", description="Why it does not run yet, and what would help.")
+    project: str = ""
 
 
 class JobList(Result):
@@ -47,9 +48,8 @@ class JobList(Result):
 def line(job: Job) -> JobLine:
     """Shape a job for a reader."""
     waits = f"{job.waiting.reason} {job.waiting.remedy}".strip() if job.waiting else ""
-    return JobLine(
-        job_id=job.id, name=job.name, state=job.state.value, percent=job.percent, stage=job.stage, pool=job.pool, waits_for=waits
-    )
+    shown = job.model_dump(include={"name", "percent", "stage", "pool", "project"})
+    return JobLine(job_id=job.id, state=job.state.value, waits_for=waits, **shown)
 
 
 async def list_jobs(context: ToolContext, arguments: ListArguments) -> JobList:

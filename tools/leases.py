@@ -1,6 +1,6 @@
 """Tools over leases: slots for a time, reserved in the ledger before and settled after."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
@@ -39,6 +39,7 @@ class LeaseLine(Result):
     accelerator: str = ""
     state: str = "active"
     waits_for: str = ""
+    project: str = ""
 
 
 class LeaseList(Result):
@@ -64,6 +65,7 @@ async def list_leases(context: ToolContext, arguments: ListArguments) -> LeaseLi
             accelerator=lease.accelerator,
             state=lease.state.value,
             waits_for=waits_for(lease),
+            project=lease.project,
         )
         for lease in held
     ]
@@ -94,6 +96,7 @@ def request_of(context: ToolContext, arguments: AcquireArguments) -> LeaseReques
     """The lease that is asked for."""
     return LeaseRequest(
         tenant=context.tenant,
+        project=context.project,
         slots=arguments.slots,
         purpose=arguments.purpose,
         seconds=arguments.seconds,
@@ -137,7 +140,8 @@ async def acquire(context: ToolContext, arguments: AcquireArguments) -> Granted:
     """
     factory, wanted, request = context.factory, lease_id(context.key), request_of(context, arguments)
     quote = dearest(await factory.leases.quotes(request), factory.metering.prices)
-    await factory.metering.reserve_lease(wanted, quoted_subject(quote), quote.slots * arguments.seconds, attributed(context))
+    slot_seconds = quote.slots * arguments.seconds
+    await factory.metering.reserve_lease(wanted, quoted_subject(quote), slot_seconds, attributed(context, context.project))
     try:
         lease = await factory.leases.acquire(request)
     except LineshaftError as error:
@@ -147,9 +151,10 @@ async def acquire(context: ToolContext, arguments: AcquireArguments) -> Granted:
     return granted(lease)
 
 
-def attributed(context: ToolContext) -> Attribution:
-    """Who pays."""
-    return Attribution(tenant=context.tenant, plan_id=context.plan_id, thread_id=context.thread_id, agent=context.agent)
+def attributed(context: ToolContext, project: str) -> Attribution:
+    """Who pays, and for which project of the team."""
+    told = {"plan_id": context.plan_id, "thread_id": context.thread_id, "agent": context.agent}
+    return Attribution(tenant=context.tenant, project=project, **told)
 
 
 def dearest(quotes: Sequence[Quote], prices: PriceBook) -> Quote:
@@ -237,7 +242,16 @@ async def price_acquire(context: ToolContext, raw: Raw) -> Price:
         for each in (min(TYPICAL_SECONDS, seconds), seconds)
     )
     basis = f"{slots} {subject} slots for {min(TYPICAL_SECONDS, seconds)} to {seconds} s, price book {prices.version}"
-    return Price(low=low, high=high, currency=prices.currency, basis=basis)
+    told = marked(context, basis, {arguments.pool, *arguments.or_pools})
+    return Price(low=low, high=high, currency=prices.currency, basis=told)
+
+
+def marked(context: ToolContext, basis: str, pools: Collection[str]) -> str:
+    """What a price is for; where a pool that would do is simulated, that it is so. The default pool may be named by an empty text."""
+    known = context.factory.pools
+    asked = {name or known.default().name for name in pools}
+    twins = sorted(asked & {spec.name for spec in known.all() if spec.provider == "twin"})
+    return f"{basis}; simulated machines in {', '.join(twins)}" if twins else basis
 
 
 async def verify_acquire(context: ToolContext, arguments: AcquireArguments, result: Granted) -> None:
@@ -313,7 +327,7 @@ async def renew(context: ToolContext, arguments: RenewArguments) -> Granted:
     factory = context.factory
     lease = await factory.leases.get(context.tenant, arguments.lease_id)
     name = f"{lease.id}/{renewal_id(context.key)}"
-    await factory.metering.reserve_lease(name, subject_of(lease), len(lease.slots) * arguments.seconds, attributed(context))
+    await factory.metering.reserve_lease(name, subject_of(lease), len(lease.slots) * arguments.seconds, attributed(context, lease.project))
     try:
         return granted(await factory.leases.renew(context.tenant, lease.id, arguments.seconds, context.key))
     except LineshaftError as error:
@@ -346,7 +360,7 @@ async def price_renew(context: ToolContext, raw: Raw) -> Price:
     quantity = Decimal(len(lease.slots) * arguments.seconds)
     high = prices.price(Charge(unit="slot_seconds", subject=subject_of(lease), quantity=quantity))
     basis = f"{len(lease.slots)} {subject_of(lease)} slots for up to {arguments.seconds} s more, price book {prices.version}"
-    return Price(low=Decimal(0), high=high, currency=prices.currency, basis=basis)
+    return Price(low=Decimal(0), high=high, currency=prices.currency, basis=marked(context, basis, {lease.pool}))
 
 
 async def verify_renew(context: ToolContext, arguments: RenewArguments, result: Granted) -> None:

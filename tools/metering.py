@@ -8,6 +8,7 @@ from pydantic import Field
 
 from factory_infra.database import utcnow
 from factory_infra.errors import InvalidInput, NotFound
+from factory_infra.paas.catalog.models import Filters, Viewer
 from factory_infra.saas.metering.models import Breakdown, Cost, UsageLine
 from tools.plan import Effect
 from tools.spec import Arguments, Result, Tool, ToolContext
@@ -53,7 +54,7 @@ async def cost(context: ToolContext, arguments: CostArguments) -> CostReport:
 
 async def plans_of_model(context: ToolContext, name: str, version: int | None) -> list[str]:
     """Find the plans that trained a model, by its catalog entries. Raises NotFound."""
-    entries = await context.factory.catalog.list([context.tenant], "model")
+    entries = await context.factory.catalog.list(Viewer.of(context.tenant), Filters(kind="model", tenant=context.tenant), 500)
     plans = [
         str(entry.facts["plan_id"])
         for entry in entries

@@ -134,6 +134,13 @@ class Plan(Frozen):
     verdict: Verdict | None = Field(default=None, description="What the policy said when it was proposed.")
     scope: Scope | None = Field(default=None, description="What its run may do; a step outside is refused at execution too.")
     lessons: tuple[str, ...] = Field(default=(), description="Ids of the lessons that shaped it.")
+    project: str = Field(default="", description="The team's project that it is charged to; empty for none.")
+
+    @model_serializer(mode="wrap")
+    def _without_empty_project(self, write: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        """Leave out what most plans have not: the digest of one of before stays what was approved."""
+        written: dict[str, JsonValue] = write(self)
+        return {name: value for name, value in written.items() if name != "project" or value}
 
     def problem(self) -> str:
         """What makes the plan impossible to run whatever the world is like: a sentence, or empty where nothing does."""

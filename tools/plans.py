@@ -15,14 +15,14 @@ from tools import training
 from tools.auditing import ENDED, ORDERED, Books, Finding, audit_books
 from tools.plan import Effect, Plan
 from tools.ports import JsonObject
-from tools.spec import Arguments, Result, Tool, ToolContext
+from tools.spec import Arguments, JobTool, Result, Tool, ToolContext
 from tools.untrusted import cut
 
 PAGE = 500
 STEPS_SHOWN_MAX = 40
 ATTEMPTS_MAX = 4
 WORDS_MAX = 300
-IDENTIFY = {tool.name: tool.identify for tool in training.TOOLS if tool.identify is not None}
+IDENTIFY = {tool.name: tool.identify for tool in training.TOOLS if isinstance(tool, JobTool) and tool.identify is not None}
 """How the id of a step's job follows from the step's key."""
 
 

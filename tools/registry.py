@@ -2,9 +2,13 @@
 
 from factory_infra.errors import LineshaftError, NotFound, PostconditionFailed
 from factory_infra.paas.catalog.models import CatalogEntry
+from factory_infra.paas.catalog.tracks import quality, registered
 from factory_infra.paas.registry.models import ModelVersion
+from factory_infra.paas.training.datasets import DATASETS
 from tools.plan import DryRun, Effect
 from tools.spec import Arguments, Raw, Result, Tool, ToolContext, text_argument
+
+SHIPPED = [dataset.name for dataset in DATASETS]
 
 
 class RegisterArguments(Arguments):
@@ -48,7 +52,7 @@ def line(version: ModelVersion) -> VersionLine:
     )
 
 
-def catalog_entry(version: ModelVersion, plan_id: str) -> CatalogEntry:
+def catalog_entry(version: ModelVersion, plan_id: str, owner: str = "") -> CatalogEntry:
     """Describe a version for the catalog."""
     accuracy = version.metrics.get("accuracy")
     measured = f" with accuracy {accuracy:.4f} on held-out rows" if accuracy is not None else ""
@@ -59,6 +63,10 @@ def catalog_entry(version: ModelVersion, plan_id: str) -> CatalogEntry:
         name=version.model_name,
         description=f"{version.model_name} version {version.version}: a {version.algorithm} classifier trained on "
         f"{version.dataset}{measured}.",
+        version=str(version.version),
+        owner=owner,
+        tags=[tag.lower() for tag in (version.algorithm, version.dataset) if tag],
+        badges=[quality("accuracy", accuracy, version.dataset)] if accuracy is not None else [],
         facts={
             "version": version.version,
             "dataset": version.dataset,
@@ -75,7 +83,9 @@ def catalog_entry(version: ModelVersion, plan_id: str) -> CatalogEntry:
 async def register(context: ToolContext, arguments: RegisterArguments) -> VersionLine:
     """Register a finished run's model as the next version of a name, and list it in the catalog."""
     version = await context.factory.registry.register(context.tenant, arguments.model_name, arguments.run_id, context.key)
-    await context.factory.catalog.put(catalog_entry(version, context.plan_id))
+    entry = catalog_entry(version, context.plan_id, context.actor)
+    await context.factory.catalog.put(entry, keep=True)
+    await registered(context.factory.lineage, version, entry.id, context.plan_id, SHIPPED)
     return line(version)
 
 

@@ -37,6 +37,8 @@ class ToolContext:
     plan_id: str = ""
     thread_id: str = ""
     agent: str = ""
+    project: str = ""
+    """The team's project that what is done is charged to; empty for none."""
 
 
 Raw = Mapping[str, JsonValue]

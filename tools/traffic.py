@@ -6,7 +6,9 @@ from pydantic import Field, ValidationError
 
 from factory_infra.errors import Conflict, InvalidInput, LineshaftError, PostconditionFailed
 from factory_infra.factory import Factory
+from factory_infra.paas.catalog.lineage import node
 from factory_infra.paas.catalog.models import CatalogEntry
+from factory_infra.paas.catalog.tracks import deployed
 from factory_infra.paas.deployments.models import Endpoint
 from factory_infra.paas.deployments.rollout_models import CANARY_SHARES, Gates, Rollout, RolloutPlan, Strategy
 from factory_infra.paas.deployments.scaling import NewScaling, Scaling
@@ -138,7 +140,14 @@ class ScaleArguments(Arguments):
 
 async def relist(factory: Factory, tenant: str, name: str) -> None:
     """Write what an endpoint answers with now into the catalog."""
-    await factory.catalog.put(entry(tenant, await factory.deployments.get(tenant, name)))
+    await listed(factory, tenant, await factory.deployments.get(tenant, name))
+
+
+async def listed(factory: Factory, tenant: str, endpoint: Endpoint) -> None:
+    """List an endpoint, and note which version it answers with."""
+    await factory.catalog.put(entry(tenant, endpoint), keep=True)
+    model = node("model", tenant, endpoint.model_name, endpoint.version)
+    await deployed(factory.lineage, tenant, entry_id(tenant, endpoint.name), model)
 
 
 def entry_id(tenant: str, name: str) -> str:
@@ -155,6 +164,7 @@ def entry(tenant: str, endpoint: Endpoint) -> CatalogEntry:
         name=endpoint.name,
         url=endpoint.url,
         description=f"Endpoint {endpoint.name} answers with {endpoint.model_name} version {endpoint.version}.",
+        version=str(endpoint.version),
         facts={"model_name": endpoint.model_name, "version": endpoint.version},
     )
 

@@ -19,6 +19,7 @@ class Who(BaseModel):
     actor: str
     role: str
     tenant: str | None
+    project: str = Field(default="", description="Of the tenant: what is done is charged to it; empty for none.")
 
 
 class UserMessage(BaseModel):
@@ -139,6 +140,7 @@ class StepCall(Told):
     plan_id: str
     thread_id: str
     tenant: str
+    project: str = ""
     actor: str
     key: str = Field(description="Idempotency key: workflow and step.")
     step: Step
@@ -200,6 +202,7 @@ class ModelCall(Told):
 
     call: JsonObject
     tenant: str
+    project: str = ""
     plan_id: str
     thread_id: str
     agent: str

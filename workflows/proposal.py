@@ -101,6 +101,7 @@ async def foresee(factory: Factory, plan: Plan) -> list[Step]:
             plan_id=plan.id,
             thread_id=plan.thread_id,
             tenant=plan.tenant,
+            project=plan.project,
             actor=plan.requested_by,
             key=f"{plan.id}/{step.id}",
             step=step,

@@ -24,6 +24,7 @@ from factory_infra.saas.models.models import ChatCall, ChatMessage
 from factory_infra.settings import Settings
 from factory_infra.surfaces.schedule import audit_walls
 from workflows import graphs
+from workflows.activities.access import AccessActivities
 from workflows.activities.audit import AuditActivities
 from workflows.activities.drift import DriftActivities
 from workflows.activities.jobs import JobActivities
@@ -34,15 +35,23 @@ from workflows.activities.reconcile import ReconcileActivities
 from workflows.activities.records import RecordActivities
 from workflows.activities.revising import RevisingActivities
 from workflows.activities.steps import StepActivities
+from workflows.cataloguing import watch_access, watch_catalog
+from workflows.definitions.access import AccessWorkflow
 from workflows.definitions.drift import DriftWorkflow
 from workflows.definitions.job import JobWorkflow
 from workflows.definitions.lesson import LessonWorkflow
+from workflows.definitions.pipeline import PipelineWorkflow
+from workflows.definitions.pipeline_firing import PipelineFiringWorkflow
 from workflows.definitions.plan import PlanWorkflow
 from workflows.definitions.reconcile import ReconcileWorkflow
 from workflows.definitions.thread import ThreadWorkflow
 from workflows.definitions.undo import UndoWorkflow
 from workflows.interruptions import watch as watch_interruptions
+from workflows.kpis import watch as watch_kpis
+from workflows.looking import watch_costs
 from workflows.names import TASK_QUEUE
+from workflows.pipeline_starting import pipeline_activities
+from workflows.pipeline_starting import watch as watch_pipelines
 from workflows.proposal import Starter
 from workflows.queueing import keep_queue
 from workflows.repair import watch as watch_nodes
@@ -50,13 +59,17 @@ from workflows.rollouts import watch as watch_rollouts
 from workflows.sandbox import sandbox
 from workflows.schedules import ensure_drift, ensure_reconciling
 from workflows.seed import seed
+from workflows.studies import watch as watch_studies
 from workflows.temporal import connect_temporal
 
 BEAT_SECONDS = 2.0
 BOOKS_SECONDS = 30.0
 AUDIT_SECONDS = 3600.0
 """It reads the whole ledger, so it is done seldom; `GET /v1/books` does it now."""
-WORKFLOWS = (ThreadWorkflow, PlanWorkflow, JobWorkflow, UndoWorkflow, LessonWorkflow, ReconcileWorkflow, DriftWorkflow)
+WORKFLOWS = (
+    *(ThreadWorkflow, PlanWorkflow, JobWorkflow, UndoWorkflow, LessonWorkflow, ReconcileWorkflow, DriftWorkflow, AccessWorkflow),
+    *(PipelineWorkflow, PipelineFiringWorkflow),
+)
 log = structlog.get_logger("worker")
 
 
@@ -69,6 +82,7 @@ def build_worker(client: Client, factory: Factory, task_queue: str = TASK_QUEUE)
     planning = PlanningActivities(factory, planner)
     lessons = LessonActivities(factory, planner, planning.facts)
     reconciling = ReconcileActivities(factory)
+    access = AccessActivities(factory)
     drift = DriftActivities(Starter(factory, client, task_queue))
     return Worker(
         client,
@@ -102,6 +116,10 @@ def build_worker(client: Client, factory: Factory, task_queue: str = TASK_QUEUE)
             drift.due,
             drift.check,
             drift.answer,
+            access.open,
+            access.move,
+            access.remind,
+            *pipeline_activities(Starter(factory, client, task_queue)),
         ],
         workflow_runner=sandbox(),
         max_cached_workflows=factory.settings.worker_max_cached_workflows,
@@ -195,6 +213,12 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(watch_interruptions(factory)),
             asyncio.create_task(watch_nodes(Starter(factory, client))),
             asyncio.create_task(watch_rollouts(factory)),
+            asyncio.create_task(watch_costs(factory)),
+            asyncio.create_task(watch_kpis(factory, client)),
+            asyncio.create_task(watch_catalog(factory)),
+            asyncio.create_task(watch_access(Starter(factory, client))),
+            asyncio.create_task(watch_studies(factory)),
+            asyncio.create_task(watch_pipelines(Starter(factory, client))),
         ]
         log.info("worker ready", task_queue=TASK_QUEUE, model=settings.model)
         await stop.wait()

@@ -19,7 +19,8 @@ from factory_infra.errors import InvalidInput, LineshaftError
 from factory_infra.logs import configure
 from factory_infra.notices import Notices
 from factory_infra.paas.tenants.bootstrap import key_pepper
-from factory_infra.paas.tenants.keyring import KeyRing
+from factory_infra.paas.tenants.directory import Directory
+from factory_infra.paas.tenants.keyring import KeyRing, RoleKeys
 from factory_infra.paas.tenants.service import Tenants
 from factory_infra.saas.metering.limits import LimitBook
 from factory_infra.saas.metering.meter import Meter
@@ -52,7 +53,9 @@ async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[Servi
         database, notices = Database(url), Notices(url)
         stack.push_async_callback(database.close)
         tenants = Tenants(database, key_pepper(settings))
-        keys, limits = KeyRing(tenants, notices), LimitBook(database, notices)
+        directory, limits = Directory(database), LimitBook(database, notices)
+        directory.remember(notices)
+        keys = RoleKeys(KeyRing(tenants, notices), directory)
         targets = Targets.build(Setup.load(settings), settings, PriceBook.load(settings.price_book), time.monotonic)
         meter = Meter(database, settings.journals_dir, recall=targets.recall, notices=notices)
         await meter.start()

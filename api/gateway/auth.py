@@ -9,6 +9,7 @@ from api.gateway.exchange import Exchange
 from factory_infra.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
 from factory_infra.paas.tenants.keyring import Caller
 from factory_infra.paas.tenants.models import Role
+from factory_infra.paas.tenants.permissions import CALL_MODELS, check_granted
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 SCOPE = "gateway"
@@ -73,11 +74,16 @@ def key_of(exchange: Exchange) -> str:
 
 
 async def caller_of(exchange: Exchange, keys: Keys) -> Caller:
-    """Tell who calls. Raises Unauthenticated, and Forbidden for a key that may not call models."""
+    """Tell who calls. Raises Unauthenticated, and Forbidden for a key that may not call models.
+
+    A role of one's own may where it has `models:call`, whatever it counts as.
+    """
     caller = await keys.authenticate(key_of(exchange))
     if SCOPE not in caller.scopes:
         raise Forbidden(f"The key has not the scope '{SCOPE}'.", remedy="Use a key that may call models.", code="scope_missing")
-    if not caller.principal.role.reaches(Role.USER):
+    if caller.principal.permissions is not None:
+        check_granted(caller.principal.permissions, CALL_MODELS)
+    elif not caller.principal.role.reaches(Role.USER):
         raise Forbidden("A viewer's key may not call models.", remedy="Use a key with the role user.")
     return caller
 

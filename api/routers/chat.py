@@ -10,6 +10,7 @@ from temporalio.client import WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
 
 from api.deps import House, HouseDep, PageDep, PrincipalDep, UserDep, scope
+from api.projects import project_of
 from api.schemas.chat import NewMessage, NewThread
 from api.stream import event_stream
 from factory_infra.database import utcnow
@@ -24,7 +25,7 @@ router = APIRouter(prefix="/v1/threads", tags=["chat"])
 
 def who(asker: Principal) -> Who:
     """The principal as workflows know it."""
-    return Who(actor=asker.actor, role=asker.role.value, tenant=asker.tenant)
+    return Who(actor=asker.actor, role=asker.role.value, tenant=asker.tenant, project=asker.project)
 
 
 @router.post("", status_code=201)
@@ -33,7 +34,8 @@ async def open_thread(body: NewThread, asker: UserDep, held: HouseDep) -> Thread
     tenant = scope(asker, body.tenant)
     if tenant is not None:
         await held.factory.tenants.get(tenant)
-    thread = Thread(id=f"thread-{uuid.uuid4().hex[:16]}", tenant=tenant, created_by=asker.actor, title="", created_at=utcnow())
+    name, project = f"thread-{uuid.uuid4().hex[:16]}", await project_of(asker, tenant, body.project, held)
+    thread = Thread(id=name, tenant=tenant, project=project, created_by=asker.actor, title="", created_at=utcnow())
     await held.factory.records.create_thread(thread)
     return thread
 
@@ -60,6 +62,7 @@ async def send_message(thread_id: str, body: NewMessage, asker: UserDep, held: H
     asks_for = who(asker)
     if thread.tenant is not None:
         asks_for.tenant = thread.tenant
+    asks_for.project = await project_of(asker, asks_for.tenant, thread.project, held)
     message = UserMessage(id=body.message_id or uuid.uuid4().hex, text=body.text, who=asks_for)
     return await deliver(held, thread, message)
 

@@ -1,7 +1,7 @@
-"""What there is: hardware, leases, jobs, models, the catalog, the ledger."""
+"""What there is: hardware, leases, jobs, models, the ledger."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime
@@ -11,12 +11,22 @@ from factory_infra.errors import NotFound
 from factory_infra.foundation.accelerators.models import Pool
 from factory_infra.iaas.jobs.models import Job, JobState, LogChunk
 from factory_infra.iaas.leases.models import Lease
-from factory_infra.paas.catalog.models import SHARED, CatalogEntry
 from factory_infra.paas.registry.models import ModelVersion
 from factory_infra.saas.metering.checks import BookCheck, check_books
 from factory_infra.saas.metering.models import Cost, Entry, EntryFilter, Reconciliation
 
 router = APIRouter(prefix="/v1")
+
+
+class Where:
+    """In which pool, and of which project, what is listed may be; empty for any."""
+
+    def __init__(self, pool: Annotated[str, Query(max_length=40)] = "", project: Annotated[str, Query(max_length=64)] = "") -> None:
+        self.pool = pool
+        self.project = project
+
+
+WhereDep = Annotated[Where, Depends()]
 
 
 @router.get("/accelerators", tags=["accelerators"])
@@ -26,11 +36,10 @@ async def accelerators(asker: PrincipalDep, held: HouseDep) -> Pool:
 
 
 @router.get("/leases", tags=["leases"])
-async def leases(
-    held: HouseDep, tenant: ScopeDep, page: PageDep, active: bool = True, pool: Annotated[str, Query(max_length=40)] = ""
-) -> list[Lease]:
+async def leases(held: HouseDep, tenant: ScopeDep, page: PageDep, where: WhereDep, active: bool = True) -> list[Lease]:
     """List leases, newest first."""
-    return await held.factory.leases.list(tenant, active=active, pool=pool, limit=page.limit, offset=page.offset)
+    found = held.factory.leases.list(tenant, active=active, pool=where.pool, project=where.project, limit=page.limit, offset=page.offset)
+    return await found
 
 
 @router.get("/leases/{lease_id}", tags=["leases"])
@@ -40,12 +49,10 @@ async def lease(lease_id: str, asker: PrincipalDep, held: HouseDep) -> Lease:
 
 
 @router.get("/jobs", tags=["jobs"])
-async def jobs(
-    held: HouseDep, tenant: ScopeDep, page: PageDep, state: JobState | None = None, pool: Annotated[str, Query(max_length=40)] = ""
-) -> list[Job]:
+async def jobs(held: HouseDep, tenant: ScopeDep, page: PageDep, where: WhereDep, state: JobState | None = None) -> list[Job]:
     """List jobs, newest first."""
-    every = await held.factory.jobs.list(tenant)
-    found = [job for job in every if state in (None, job.state) and pool in ("", job.pool)]
+    every = [job for job in await held.factory.jobs.list(tenant) if where.pool in ("", job.pool) and where.project in ("", job.project)]
+    found = [job for job in every if state in (None, job.state)]
     return found[page.offset : page.offset + page.limit]
 
 
@@ -88,33 +95,6 @@ async def versions(held: HouseDep, tenant: ScopeDep, page: PageDep) -> list[Mode
     """List model versions, newest first."""
     found = await held.factory.registry.list(tenant)
     return found[page.offset : page.offset + page.limit]
-
-
-async def seen(held: HouseDep, tenant: ScopeDep) -> list[str]:
-    """The tenants whose catalog entries the caller sees: the shared ones always."""
-    own = [tenant] if tenant is not None else [each.name for each in await held.factory.tenants.list()]
-    return [*own, SHARED]
-
-
-SeenDep = Annotated[list[str], Depends(seen)]
-
-
-@router.get("/catalog", tags=["catalog"])
-async def search_catalog(
-    held: HouseDep,
-    tenants: SeenDep,
-    q: Annotated[str, Query(min_length=1, max_length=400)],
-    kind: Literal["dataset", "model", "endpoint"] | None = None,
-    limit: Annotated[int, Query(ge=1, le=50)] = 10,
-) -> list[CatalogEntry]:
-    """Search by meaning and by name."""
-    return list(await held.factory.catalog_index.search(tenants, q, kind, limit))
-
-
-@router.get("/catalog/{entry_id:path}", tags=["catalog"])
-async def catalog_entry(entry_id: str, held: HouseDep, tenants: SeenDep) -> CatalogEntry:
-    """Show one entry: what a citation leads to."""
-    return await held.factory.catalog.get(entry_id, tenants)
 
 
 def entry_filter(

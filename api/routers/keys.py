@@ -11,6 +11,7 @@ from factory_infra.errors import InvalidInput, NotFound
 from factory_infra.paas.tenants.authority import check_caring, check_making
 from factory_infra.paas.tenants.directory import Granted
 from factory_infra.paas.tenants.models import ApiKey, KeyFilter, KeyState, KeyTerms, Principal, Scope
+from factory_infra.paas.tenants.permissions import CALL_MODELS, grants
 
 router = APIRouter(prefix="/v1", tags=["keys"])
 
@@ -32,19 +33,22 @@ async def made(held: House, asker: Principal, tenant: str | None, body: NewTeamK
     tenants, role = held.factory.tenants, body.role
     terms = body.terms.model_copy(update={"account": account})
     if body.custom_role:
-        role = (await custom(held, tenant, body.custom_role)).counts_as
-        terms = terms.model_copy(update={"scopes": without_models(terms)})
+        granted = await custom(held, tenant, body.custom_role)
+        role = granted.counts_as
+        terms = terms.model_copy(update={"scopes": opened(terms, granted)})
     check_making(await shown_key(asker, held), role, terms, body.expires_at)
     key, secret = await tenants.issue_key(tenant, body.name, role, body.expires_at, terms)
     return IssuedKey(key=key, secret=secret)
 
 
-def without_models(terms: KeyTerms) -> frozenset[Scope]:
-    """What a key with a role of one's own opens: no models, which the gateway gives to built-in roles. Raises InvalidInput for nothing."""
+def opened(terms: KeyTerms, granted: Granted) -> frozenset[Scope]:
+    """What a key with a role of one's own opens: models only where the role has `models:call`. Raises InvalidInput for nothing."""
+    if grants(granted.permissions or (), CALL_MODELS):
+        return terms.scopes
     left = terms.scopes - {"gateway"}
     if not left:
-        remedy = "Make a key with the role user for models."
-        raise InvalidInput("A role of one's own says nothing of models.", remedy=remedy, code="scope_missing")
+        remedy = f"Give the role the permission {CALL_MODELS}, or make a key with the role user."
+        raise InvalidInput("This role does not call models.", remedy=remedy, code="scope_missing")
     return left
 
 

@@ -1,6 +1,8 @@
 """Plans: read, approve, refuse, edit, hold, cancel, undo."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
@@ -21,9 +23,11 @@ router = APIRouter(prefix="/v1/plans", tags=["plans"])
 
 
 @router.get("")
-async def list_plans(held: HouseDep, tenant: ScopeDep, page: PageDep, state: PlanState | None = None) -> list[PlanRecord]:
+async def list_plans(
+    held: HouseDep, tenant: ScopeDep, page: PageDep, state: PlanState | None = None, project: Annotated[str, Query(max_length=64)] = ""
+) -> list[PlanRecord]:
     """List plans, newest first."""
-    return await held.factory.records.plans(tenant, state.value if state else None, page.limit, page.offset)
+    return await held.factory.records.plans(tenant, state.value if state else None, page.limit, page.offset, project=project)
 
 
 @router.get("/{plan_id}")

@@ -1,14 +1,18 @@
-"""The policy: read it as it applies, and ask what it would say of a plan."""
+"""The policy: read it as it applies, ask what it would say of a plan, and change it."""
+
+import asyncio
 
 from fastapi import APIRouter
 from pydantic import ValidationError
 
-from api.deps import ApproverDep, House, HouseDep, ScopeDep, UserDep, scope
-from api.schemas.policy import PolicyQuestion, PolicyView
+from api.deps import AdminDep, ApproverDep, House, HouseDep, ScopeDep, UserDep, scope
+from api.schemas.policy import PolicyChange, PolicyQuestion, PolicyView
 from factory_infra.errors import InvalidInput
 from factory_infra.paas.tenants.models import Principal
+from factory_infra.records.audit import NewEntry
 from tools.plan import Plan
 from tools.policy import Explanation, load_policy, source_of
+from tools.policy_writing import PolicyText, policy_text, write_policy
 from workflows.activities.policy import explained
 
 router = APIRouter(prefix="/v1/policy", tags=["policy"])
@@ -43,6 +47,21 @@ async def get_policy(asker: ApproverDep, held: HouseDep, tenant: ScopeDep) -> Po
         rules=list(applied.rules),
         bounds=applied.bounds,
     )
+
+
+@router.get("/text")
+async def get_text(asker: AdminDep, held: HouseDep) -> PolicyText:
+    """Show the policy file as it is written, with the revision that a change must name."""
+    return await asyncio.to_thread(policy_text, held.factory.settings)
+
+
+@router.put("")
+async def change_policy(body: PolicyChange, asker: AdminDep, held: HouseDep) -> PolicyText:
+    """Put a whole policy in the place of the one that was read; it counts at once. Where somebody was faster, nothing is changed."""
+    written = await asyncio.to_thread(write_policy, held.factory.settings, body.text, body.revision)
+    told = NewEntry(action="policy:change", object="policy", before=body.revision, after=written.revision, actor=asker.actor, door="api")
+    await held.factory.audit.add(told)
+    return written
 
 
 @router.post("/test")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from api.deps import HouseDep
 from api.sessions import COOKIE, SESSION_SECONDS
@@ -19,6 +19,18 @@ PLACE = "/v1/sign-in"
 ON = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/console/"><a href="/console/">Go on</a>'
 """A page of ours and not a redirect: the session's cookie is not sent along with what began at another site."""
 Given = Annotated[str, Query(max_length=CHARACTERS_MAX)]
+
+
+class Provider(BaseModel):
+    """Where people without a key can sign in."""
+
+    provider: str | None = Field(description="The host of the provider of identities; none where none is set.")
+
+
+@router.get("/sign-in/provider")
+async def provider(held: HouseDep) -> Provider:
+    """Tell whether a provider of identities is set: what the console offers before anybody has signed in."""
+    return Provider(provider=held.factory.sign_in.host)
 
 
 @router.get("/sign-in", status_code=303, response_class=RedirectResponse)

@@ -5,6 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from api.deps import HouseDep, PrincipalDep
+from factory_infra.paas.kpis.exposition import exposition
 
 router = APIRouter(prefix="/v1", tags=["system"])
 
@@ -45,6 +46,9 @@ async def links(asker: PrincipalDep, held: HouseDep) -> Links:
 
 
 @router.get("/metrics", include_in_schema=False)
-async def metrics(asker: PrincipalDep) -> Response:
-    """Prometheus metrics of this process."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+async def metrics(asker: PrincipalDep, held: HouseDep) -> Response:
+    """Prometheus metrics of this process; for an administrator also the newest key figures."""
+    told = generate_latest()
+    if asker.tenant is None:
+        told += exposition(await held.factory.alerts.shown())
+    return Response(told, media_type=CONTENT_TYPE_LATEST)

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from api.deps import AdminDep, HouseDep, IfMatchDep, PrincipalDep, scope
+from api.deps import PERSON, AdminDep, HouseDep, IfMatchDep, PrincipalDep, scope
 from api.schemas.tenants import Me, NewTenant, SignIn, TenantChange
 from api.sessions import COOKIE, SESSION_SECONDS
 from factory_infra.paas.tenants.models import Tenant
@@ -13,11 +13,16 @@ router = APIRouter(prefix="/v1", tags=["tenants"])
 
 
 @router.get("/me")
-async def me(asker: PrincipalDep) -> Me:
+async def me(asker: PrincipalDep, held: HouseDep) -> Me:
     """Say who the caller is."""
-    permissions = None if asker.permissions is None else sorted(asker.permissions)
     return Me(
-        name=asker.name, role=asker.role, tenant=asker.tenant, permissions=permissions, manages=sorted(asker.manages), project=asker.project
+        name=asker.name,
+        role=asker.role,
+        tenant=asker.tenant,
+        permissions=None if asker.permissions is None else sorted(asker.permissions),
+        manages=sorted(asker.manages),
+        teams=sorted((await held.factory.directory.standing(asker.key_id)).teams) if asker.key_id.startswith(PERSON) else [],
+        project=asker.project,
     )
 
 
@@ -66,5 +71,11 @@ async def change_tenant(tenant: str, body: TenantChange, asker: AdminDep, held: 
 
 @router.delete("/tenants/{tenant}")
 async def close_tenant(tenant: str, asker: AdminDep, held: HouseDep, read: IfMatchDep) -> Tenant:
-    """Close a team: its keys end at once, its records remain. Refused while leases, jobs, endpoints, clusters or runs of it are live."""
-    return await held.factory.tenants.close(tenant, read)
+    """Close a team: its keys end at once, its files of features go, its records remain; asked again, what was left of files goes.
+
+    Refused while leases, jobs, endpoints, clusters or runs of it are live.
+    """
+    closed = await held.factory.tenants.close(tenant, read)
+    for keeper in held.factory.keepers:
+        await keeper.forget(tenant)
+    return closed

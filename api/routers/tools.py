@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from agents.specialists import ROSTER
 from api.deps import AtLeast, House, HouseDep, PageDep, PrincipalDep, ScopeDep, UserDep, scope
+from api.projects import project_of
 from api.schemas.tools import NewCall, NewPlan, NewStep, Proposed, ToolCard
 from factory_infra.errors import InvalidInput, LineshaftError
 from factory_infra.paas.tenants.models import PLATFORM, Principal, Role
@@ -92,7 +93,7 @@ async def call_tool(name: str, body: NewCall, asker: PrincipalDep, held: HouseDe
         return await read(held, tool, body, asker)
     response.status_code = 202
     step = NewStep(id="call", tool=name, arguments=body.arguments)
-    fields = body.model_dump(include={"tenant", "thread_id", "call_id"})
+    fields = body.model_dump(include={"tenant", "project", "thread_id", "call_id"})
     return await proposed(held, asker, NewPlan(title=f"Call {name}", steps=(step,), **fields))
 
 
@@ -123,10 +124,12 @@ async def proposed(held: House, asker: Principal, body: NewPlan) -> Proposed:
         raise InvalidInput("Whose plan it is must be said.", remedy="Name the team in 'tenant'.")
     if body.thread_id is not None:
         await held.factory.records.thread(body.thread_id, tenant)
+    project = await project_of(asker, tenant, body.project, held)
     name = identity(asker, body.call_id)
     plan = Plan(
         id=f"plan-{name}",
         tenant=tenant,
+        project=project,
         thread_id=body.thread_id or f"thread-{name}",
         requested_by=asker.actor,
         request=body.request or body.title,

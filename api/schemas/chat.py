@@ -1,8 +1,13 @@
 """Bodies of the chat's routes."""
 
+from typing import Annotated, Literal
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from factory_infra.paas.tenants.structure import Name
 from tools.plan import Step
+
+ProjectName = Annotated[Name | Literal[""], Field(description="The team's project that it is charged to; the key's own if left out.")]
 
 
 class Body(BaseModel):
@@ -23,6 +28,7 @@ class NewThread(Body):
     """A conversation; an administrator may open one for a team."""
 
     tenant: str | None = None
+    project: ProjectName = ""
 
 
 class NewMessage(Body):

@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.schemas.chat import Body
 from factory_infra.paas.tenants.models import Role
@@ -23,6 +23,15 @@ class PolicyView(BaseModel):
     rules: list[Rule]
     bounds: TenantBounds
     tenants: list[str] = Field(default=[], description="Teams with a section of their own; shown to administrators only.")
+
+
+class PolicyChange(Body):
+    """A whole policy in the place of the one that was read."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=False)
+
+    text: str = Field(min_length=1, max_length=1_000_000, description="The file, in YAML.")
+    revision: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the text that was read, as GET /v1/policy/text told it.")
 
 
 class PolicyQuestion(Body):

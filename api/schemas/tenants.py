@@ -45,4 +45,5 @@ class Me(BaseModel):
     tenant: str | None
     permissions: list[str] | None = Field(default=None, description="Of a role of one's own: all that it may.")
     manages: list[str] = Field(default=[], description="The organisations and teams that a person administers.")
+    teams: list[str] = Field(default=[], description="The teams that a person may act in; empty for a key.")
     project: str = ""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from api.schemas.chat import Body
+from api.schemas.chat import Body, ProjectName
 from factory_infra.paas.tenants.models import Role
 from factory_infra.saas.metering.models import Exact
 from factory_infra.saas.tool_servers.models import EffectWord
@@ -39,6 +39,7 @@ class NewCall(Body):
 
     arguments: JsonObject = {}
     tenant: Team = None
+    project: ProjectName = ""
     thread_id: ThreadId = None
     call_id: CallId = None
 
@@ -63,6 +64,7 @@ class NewPlan(Body):
     steps: tuple[NewStep, ...] = Field(min_length=1, max_length=100)
     request: str = Field(default="", max_length=2_000, description="Why, in words; the card shows it.")
     tenant: Team = None
+    project: ProjectName = ""
     thread_id: ThreadId = None
     call_id: CallId = None
 

@@ -6,25 +6,19 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
-from sqlalchemy import create_engine, text
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from factory_infra.database import driver_url
 from factory_infra.settings import Settings
 from tests.api.house import Doors, open_doors
+from tests.databases import fresh_database
 from tests.parts import factory_with_slots
 
 
 @pytest.fixture(scope="module")
 def module_url(postgres_url: str) -> str:
     """The address of a fresh, migrated database for a file of tests."""
-    name = f"api_{uuid.uuid4().hex[:8]}"
-    engine = create_engine(driver_url(postgres_url), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE postgres"))
-    engine.dispose()
-    return postgres_url.replace("/postgres?", f"/{name}?")
+    return fresh_database(postgres_url, f"api_{uuid.uuid4().hex[:8]}")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

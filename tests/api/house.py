@@ -12,19 +12,25 @@ from temporalio.client import Client
 from api.app import build_app
 from api.deps import House
 from api.sessions import Sessions
-from factory_infra.database import utcnow
+from factory_infra.database import Base, utcnow
 from factory_infra.factory import Factory
 from factory_infra.iaas.jobs.models import JobSpec
 from factory_infra.iaas.leases.models import Lease, LeaseRequest
 from factory_infra.iaas.leases.pool_quotas import PoolQuotaRow
 from factory_infra.paas.catalog.models import CatalogEntry
+from factory_infra.paas.catalog.tables import AccessRow
 from factory_infra.paas.deployments.tables import EndpointRow
 from factory_infra.paas.deployments.traffic_tables import RequestRow, RolloutRow
 from factory_infra.paas.registry.tables import RegistryVersion
 from factory_infra.paas.tenants.models import Role
 from factory_infra.paas.tenants.structure_tables import AccountRow, CustomRoleRow, MemberRow, OrganisationRow, ProjectRow
 from factory_infra.paas.tenants.tables import KeyRow, TenantRow
+from factory_infra.paas.training.data.tables import DatasetVersionRow
+from factory_infra.paas.training.pipelines.tables import CacheRow, FiringRow, StepRow, TriggerRow, VersionRow
+from factory_infra.paas.training.pipelines.tables import RunRow as PipelineRunRow
+from factory_infra.paas.training.studies.tables import StudyRow, TrialRow
 from factory_infra.records.approvals import Approval
+from factory_infra.records.control_tables import ApprovalRow
 from factory_infra.records.lessons import Lesson
 from factory_infra.records.models import NewEvent, PlanRecord, Thread
 from factory_infra.saas.metering.models import Attribution
@@ -84,11 +90,54 @@ def rollout_of(name: str, word: str) -> RolloutRow:
     return RolloutRow(id=f"ro-{name}", key=name, tenant=name, name="reader", code="", share=0.1, step=0, **told, **jobs)
 
 
+def study_of(name: str, word: str) -> StudyRow:
+    """A study of the team, at work."""
+    spec = {"name": name, "space": {"x": {"kind": "int", "low": 0, "high": 9}}, "program": {"kind": "command", "argv": [word]}}
+    told = {"lease_id": f"lease-{name}", "plan_id": "", "run_id": "", "run_url": "", "code": "", "reason": word, "created_by": word}
+    named = {"id": f"study-{name}", "tenant": name, "key": f"study/{name}", "name": name}
+    return StudyRow(spec=spec, state="running", created_at=utcnow(), **named, **told)
+
+
+def trial_of(name: str, word: str) -> TrialRow:
+    """A trial of it."""
+    told = {"job_id": f"study-{name}-0", "run_id": "", "code": word, "reason": word, "state": "asked", "asked_at": utcnow(), "slots": []}
+    return TrialRow(study_id=f"study-{name}", tenant=name, number=0, parameters={"x": 1}, reports=[], rungs={}, starts=0, **told)
+
+
 def request_of(factory: Factory, name: str, word: str) -> RequestRow:
     """A request that the team had kept."""
     sealed = seal_of(factory.settings).close(name, f"rq-{name}", {"rows": [[1.0]], "labels": [word], "probabilities": None})
     kept = {"model_name": word, "version": 1, "expires_at": utcnow() + timedelta(days=1), "sealed": sealed}
     return RequestRow(id=f"rq-{name}", tenant=name, name="reader", **kept)
+
+
+def word_of(actor: str) -> dict[str, Any]:
+    """What somebody said to what was asked."""
+    return {"actor": actor, "role": "user", "approve": True, "expires_at": utcnow() + timedelta(days=1)}
+
+
+def pipeline_rows(name: str, word: str) -> list[Base]:
+    """A dataset, a pipeline, a run of it with its step, what it left, and a trigger that fired."""
+    version = {"tenant": name, "name": "murmurs", "version": 1, "digest": DIGEST, "created_by": word}
+    table = {"format": "csv", "rows": 1, "columns": [], "bytes": 1, "description": word, "file": f"{name}/{word}.csv", "blocks": []}
+    text = {"document": {"description": word, "steps": []}, "text": word, "file": word, "lines": {}, "approvals": []}
+    said = {"code": "", "reason": word, "remedy": "", "card": {}}
+    run = {"id": f"pr-{name}", "key": name, "pipeline": "murmurs", "version": 1, "digest": DIGEST, "parameters": {}, "state": "running"}
+    asked = {"trigger": "api", "trigger_id": "", "plan_id": "", "cache": True, "actor": word, "role": "user", "thread_id": f"thread-{name}"}
+    step = {"run_id": f"pr-{name}", "step": "one", "place": 0, "kind": "run", "state": "done", "attempt": 1, "job_id": "", "lease_id": ""}
+    left = {"cache_key": "", "cached_from": "", "inputs": {}, "outputs": {"a.txt": DIGEST}, "result": {"word": word}}
+    trigger = {"id": f"tr-{name}", "pipeline": "murmurs", "name": word, "kind": "push", "definition": {"name": "w", "kind": "push"}}
+    kept = {"enabled": True, "generation": 1, "revision": 1, "scheduled": 1, "cursor": 0, "actor": word, "role": "user"}
+    return [
+        DatasetVersionRow(**version, **table),
+        VersionRow(**version, **text),
+        PipelineRunRow(tenant=name, **run, **asked, **said),
+        StepRow(tenant=name, **step, **left, **said),
+        CacheRow(tenant=name, key=DIGEST, outputs={}, result={"word": word}, run_id=f"pr-{name}"),
+        TriggerRow(tenant=name, **trigger, **kept),
+        ApprovalRow(id=f"ap-{name}", plan_id=f"pr-{name}", tenant=name, digest=DIGEST, revision=0, **word_of(word)),
+        FiringRow(trigger_id=f"tr-{name}", key=word, tenant=name, outcome="started", run_id=f"pr-{name}", reason=word),
+    ]
 
 
 async def furnish(factory: Factory, tenant: str = "language", word: str = SECRET) -> Lease:
@@ -136,6 +185,9 @@ async def furnish(factory: Factory, tenant: str = "language", word: str = SECRET
     await factory.metering.reserve_lease(lease.id, "cpu", 3600, Attribution(tenant=tenant, plan_id=f"plan-{name}", agent=word))
     entry = CatalogEntry(id=f"model/{name}/m/1", kind="model", tenant=tenant, name=word, description=word)
     await factory.catalog.put(entry)
+    letter = {"id": f"document/{name}/d", "kind": "document", "tenant": tenant, "name": word, "description": word}
+    await factory.catalog.put(CatalogEntry.model_validate(letter), body=word)
+    await factory.lineage.link(tenant, f"dataset/{name}/{word}", "run/abc", "trained")
     await factory.jobs.submit(JobSpec(id=f"job-{name}", tenant=tenant, name=word, argv=["/bin/echo", word]))
     await factory.transcripts.set_retention(tenant, 1, word)
     told = {"text": word}
@@ -147,7 +199,13 @@ async def furnish(factory: Factory, tenant: str = "language", word: str = SECRET
         await session.merge(ProjectRow(tenant=tenant, name=f"project-{name}", title=word))
         told = {"tenant": tenant, "title": word}
         await session.merge(MemberRow(id=f"member-{name}", subject=f"oidc:{word}", role="user", added_by=word, **told))
+        for row in pipeline_rows(name, word):
+            await session.merge(row)
+            await session.flush()
         await session.merge(CustomRoleRow(id=f"role-{name}", name=word, counts_as="viewer", permissions=["jobs:read"], **told))
+        wish = {"entry_id": f"model/{name}/m/1", "entry_name": word, "reason": word, "decision": word, "asked_by": word, "decided_by": word}
+        moments = {"asked_at": now, "decide_by": now + timedelta(days=1), "days": 1, "reminders": 0}
+        await session.merge(AccessRow(id=f"access-{name}", tenant=tenant, owner_tenant=tenant, state="asked", **wish, **moments))
         await session.merge(AccountRow(name=f"account-{name}", role="user", created_by=word, **told))
         await session.merge(PoolQuotaRow(tenant=tenant, pool="local", accelerator="", slots_max=2))
         await session.merge(
@@ -157,6 +215,9 @@ async def furnish(factory: Factory, tenant: str = "language", word: str = SECRET
         )
         await session.flush()
         await session.merge(rollout_of(name, word))
+        await session.merge(study_of(name, word))
+        await session.flush()
+        await session.merge(trial_of(name, word))
         await session.merge(request_of(factory, name, word))
         await session.merge(KeyRow(id=f"key-{name}", tenant=tenant, name=word, role="user", digest=DIGEST))
         await session.merge(

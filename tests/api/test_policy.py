@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from factory_infra.records.audit import AuditFilter
 from tests.api.house import Doors, furnish
 
 pytestmark = pytest.mark.stack
@@ -100,3 +101,34 @@ async def test_a_broken_file_is_told_and_nothing_is_judged(doors: Doors) -> None
     finally:
         path.unlink()
     assert [(each.status_code, each.json()["code"]) for each in answers] == [(500, "policy_invalid")] * 2
+
+
+class TestChange:
+    @pytest.mark.parametrize(("who", "status"), [(None, 401), ("viewer", 403), ("approver", 403), ("stranger", 403)])
+    async def test_only_an_administrator_may(self, doors: Doors, who: str | None, status: int) -> None:
+        assert (await doors.ask("GET", "/v1/policy/text", who)).status_code == status
+        body = {"text": RULES, "revision": "0" * 64}
+        assert (await doors.ask("PUT", "/v1/policy", who, json=body)).status_code == status
+
+    async def test_of_two_who_edit_it_one_is_told_and_the_log_has_both_digests(self, doors: Doors) -> None:
+        read = (await doors.ask("GET", "/v1/policy/text", "admin")).json()
+        bodies = [{"text": f"# {name}\n{RULES}", "revision": read["revision"]} for name in ("ann", "bob")]
+        try:
+            answers = [await doors.ask("PUT", "/v1/policy", "admin", json=body) for body in bodies]
+            now = (await doors.ask("GET", "/v1/policy/text", "admin")).json()
+        finally:
+            (doors.factory.settings.home / "policy.yaml").unlink()
+        assert [answer.status_code for answer in answers] == [200, 409]
+        assert (answers[1].json()["code"], now["text"]) == ("revision_stale", bodies[0]["text"])
+        told = (await doors.factory.audit.find(None, AuditFilter(action="policy:change"), 100))[-2:]
+        assert [(row.outcome, row.before, row.after) for row in told] == [
+            ("done", read["revision"], now["revision"]),
+            ("refused 409", "", ""),
+        ]
+
+    async def test_what_is_no_policy_is_refused_with_its_place(self, doors: Doors) -> None:
+        read = (await doors.ask("GET", "/v1/policy/text", "admin")).json()
+        wrong = {"text": RULES.replace("then: run", "then: fly"), "revision": read["revision"]}
+        answer = await doors.ask("PUT", "/v1/policy", "admin", json=wrong)
+        assert (answer.status_code, answer.json()["code"]) == (422, "policy_invalid")
+        assert "defaults.write.then" in answer.json()["reason"] and str(doors.factory.settings.home) not in answer.text

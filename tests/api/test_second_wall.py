@@ -35,8 +35,10 @@ def without_the_code(doors: Doors) -> Iterator[None]:
         return asker.model_copy(update={"tenant": None})
 
     doors.app.dependency_overrides[principal] = careless
-    yield
-    del doors.app.dependency_overrides[principal]
+    try:
+        yield
+    finally:
+        del doors.app.dependency_overrides[principal]
 
 
 @asynccontextmanager
@@ -45,10 +47,12 @@ async def without_policies(doors: Doors) -> AsyncIterator[None]:
     async with doors.factory.database.transaction() as session:
         for name in METADATA.tables:
             await session.execute(text(f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY"))
-    yield
-    async with doors.factory.database.transaction() as session:
-        for name in METADATA.tables:
-            await session.execute(text(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"))
+    try:
+        yield
+    finally:
+        async with doors.factory.database.transaction() as session:
+            for name in METADATA.tables:
+                await session.execute(text(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"))
 
 
 async def leaks(doors: Doors) -> list[tuple[str, int, str]]:

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from api.deps import TEAM_COOKIE
 from api.routers.sign_in import ATTEMPT_COOKIE
 from api.sessions import COOKIE
 from factory_infra.paas.tenants.sign_in import SignIn
@@ -61,6 +62,7 @@ async def come_back(browser: httpx.AsyncClient, address: httpx.URL) -> httpx.Res
 async def test_without_a_provider_there_is_no_sign_in(doors: Doors) -> None:
     answer = await doors.ask("GET", "/v1/sign-in", None)
     assert (answer.status_code, answer.json()["code"]) == (404, "oidc_not_set")
+    assert (await doors.ask("GET", "/v1/sign-in/provider", None)).json() == {"provider": None}
 
 
 class TestSignIn:
@@ -72,8 +74,28 @@ class TestSignIn:
         assert "HttpOnly" in cookie and "SameSite=strict" in cookie
         me = (await browser.get("/v1/me")).json()
         assert (me["name"], me["role"], me["tenant"]) == ("Ann", "operator", "vision")
+        assert (await browser.get("/v1/sign-in/provider")).json() == {"provider": "localhost"}
         assert ATTEMPT_COOKIE not in browser.cookies
         assert view() == EVERYTHING
+
+    async def test_a_browser_keeps_the_team_that_was_chosen_as_long_as_the_person_is_in_it(
+        self, browser: httpx.AsyncClient, doors: Doors
+    ) -> None:
+        browser.cookies.clear()
+        await come_back(browser, await back_from(browser, "ann"))
+        session = browser.cookies[COOKIE]
+        joined = await doors.ask("POST", "/v1/members", "admin", json={"tenant": "language", "subject": "oidc:ann", "role": "viewer"})
+
+        async def at(team: str) -> dict[str, object]:
+            answer = await browser.get("/v1/me", headers={"cookie": f"{COOKIE}={session}; {TEAM_COOKIE}={team}"})
+            told: dict[str, object] = answer.json()
+            return told
+
+        chosen, other = await at("language"), await at("atlantis")
+        assert (chosen["tenant"], chosen["role"], chosen["teams"]) == ("language", "viewer", ["language", "vision"])
+        assert other["tenant"] in {"language", "vision"}
+        assert (await doors.ask("DELETE", f"/v1/members/{joined.json()['id']}", "admin")).status_code == 204
+        assert (await at("language"))["tenant"] == "vision"
 
     async def test_a_person_of_no_group_is_told_so(self, browser: httpx.AsyncClient) -> None:
         browser.cookies.clear()

@@ -1,6 +1,7 @@
 """Organisations, projects, members, roles of one's own, service accounts, quotas by pool, closing a team: through the API."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import httpx
@@ -11,6 +12,7 @@ from api.deps import TEAM_HEADER
 from api.permissions import known_permissions
 from api.sessions import COOKIE
 from factory_infra.iaas.leases.models import LeaseRequest
+from factory_infra.paas.features.service import Features
 from factory_infra.paas.tenants.models import KeyTerms, Principal, Role
 from tests.api.house import Doors
 
@@ -34,6 +36,15 @@ def vouched(doors: Doors, subject: str) -> Person:
         return await doors.http.request(method, path, headers=headers, **request)
 
     return ask
+
+
+def noting(forgotten: list[str]) -> Callable[[Features, str], Awaitable[None]]:
+    """A store of features that notes which team it was to forget."""
+
+    async def forget(self: Features, tenant: str) -> None:
+        forgotten.append(tenant)
+
+    return forget
 
 
 def terms(custom_role: str) -> KeyTerms:
@@ -88,13 +99,16 @@ class TestTeams:
         await ok(doors, "DELETE", "/v1/quotas?tenant=speech&pool=local")
         await ok(doors, "PATCH", "/v1/tenants/speech", json={"quota_slots": 2})
 
-    async def test_a_closed_team_may_nothing_and_its_records_remain(self, doors: Doors, team: str) -> None:
+    async def test_a_closed_team_may_nothing_and_its_records_remain(self, doors: Doors, team: str, monkeypatch: pytest.MonkeyPatch) -> None:
         await ok(doors, "POST", "/v1/tenants", json={"name": "gone", "quota_slots": 1, "organisation": "acme"})
         key = (await doors.factory.tenants.issue_key("gone", "k", Role.USER))[1]
         doors.keys["gone"] = key
         assert (await doors.ask("GET", "/v1/me", "gone")).status_code == 200
+        forgotten: list[str] = []
+        monkeypatch.setattr(Features, "forget", noting(forgotten))
         closed = await ok(doors, "DELETE", "/v1/tenants/gone")
         assert closed["closed_at"] and closed == await ok(doors, "DELETE", "/v1/tenants/gone")
+        assert forgotten == ["gone", "gone"]
         assert (await doors.ask("GET", "/v1/me", "gone")).status_code == 401
         for path, body in (("/v1/tenants/gone/keys", {"name": "k"}), ("/v1/tenants", {"name": "gone", "quota_slots": 1})):
             assert (await doors.ask("POST", path, "admin", json=body)).status_code in {404, 409}
@@ -130,6 +144,9 @@ class TestRoles:
         assert issued["key"]["scopes"] == ["manage"]
         models = {"name": "j", "custom_role": "janitor", "scopes": ["gateway"]}
         assert (await doors.ask("POST", "/v1/keys", "speech-approver", json=models)).status_code == 422
+        await ok(doors, "POST", "/v1/roles", json={**wanted, "name": "asker", "permissions": ["models:call"]})
+        asking = await ok(doors, "POST", "/v1/keys", "speech-approver", json={**models, "custom_role": "asker"})
+        assert asking["key"]["scopes"] == ["gateway"]
         me = await ok(doors, "GET", "/v1/me", "janitor")
         assert (me["role"], me["permissions"]) == ("operator", ["jobs:*", "projects:read"])
         seen = {

@@ -37,6 +37,7 @@ NOUNS = (
     "paas/catalog",
     "paas/deployments",
     "paas/features",
+    "paas/optimization",
     "paas/registry",
     "paas/tenants",
     "paas/training",

@@ -11,7 +11,7 @@ from api.conversation import Conversation, JsonObject
 from tests.live import LiveStack, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.chaos, pytest.mark.timeout(500)]
-REQUEST = "Train a wine classifier for team vision on one slot and put it live if it beats 80 percent."
+REQUEST = "Train a wine classifier for team {team} on one slot and put it live if it beats 80 percent."
 Trigger = Callable[[JsonObject], bool]
 
 
@@ -49,44 +49,54 @@ def training(event: JsonObject) -> bool:
     return event["kind"] == "step.progress"
 
 
-def counted(client: ApiClient, plan_id: str, thread_id: str, state: object) -> Count:
-    """Count what the run left behind, at every place where a double would show."""
-    versions = client.get_list("/v1/registry/versions", tenant="vision")
-    jobs = [job for job in client.get_list("/v1/jobs", tenant="vision") if "train" in str(job["name"])]
-    entries = client.get_list("/v1/ledger", tenant="vision", plan_id=plan_id)
+@dataclass(frozen=True)
+class Asked:
+    """A plan that was asked for."""
+
+    team: str
+    plan_id: str
+    thread_id: str
+
+
+def counted(client: ApiClient, asked: Asked, state: object) -> Count:
+    """Count what the run left behind in its team, at every place where a double would show."""
+    team, plan_id = asked.team, asked.plan_id
+    versions = client.get_list("/v1/registry/versions", tenant=team)
+    jobs = [job for job in client.get_list("/v1/jobs", tenant=team) if "train" in str(job["name"])]
+    entries = client.get_list("/v1/ledger", tenant=team, plan_id=plan_id)
     charged = [entry for entry in entries if entry["action"] == "settle" and entry["unit"] == "slot_seconds"]
     strays = client.get_object("/v1/reconciliation")
-    events = client.get_list(f"/v1/threads/{thread_id}/events")
+    events = client.get_list(f"/v1/threads/{asked.thread_id}/events")
     return Count(
         state=state,
         versions=len(versions),
         runs=len(jobs),
-        endpoints=len(client.get_list("/v1/endpoints", tenant="vision")),
+        endpoints=len(client.get_list("/v1/endpoints", tenant=team)),
         lease_charges=len(charged),
         open_reservations=len(strays["reservations_without_lease"]) + len(strays["leases_without_reservation"]),  # type: ignore[arg-type]
         answers=len([event for event in events if event["kind"] == "message.assistant" and event["plan_id"] == plan_id]),
     )
 
 
-def play(stack: LiveStack, part: str, when: Trigger) -> Count:
-    """Run the request and kill a part, once, when an event says so."""
+def play(stack: LiveStack, team: str, part: str, when: Trigger) -> Count:
+    """Run the request in a team of its own and kill a part, once, when an event says so."""
     killed: list[int] = []
     with stack.client() as client:
-        client.post("/v1/tenants", {"name": "vision", "quota_slots": 2, "budget": "5"})
+        client.post("/v1/tenants", {"name": team, "quota_slots": 2, "budget": "5"})
 
         def watch(event: JsonObject) -> None:
             if not killed and when(event):
                 killed.append(stack.kill(part))
 
-        conversation = Conversation(client, "vision", watch=watch)
-        turn = conversation.say(REQUEST)
+        conversation = Conversation(client, team, watch=watch)
+        turn = conversation.say(REQUEST.format(team=team))
         assert turn.plan is not None
         conversation.approve(turn)
         end = conversation.until_ended(turn.plan.id, seconds_max=240)
         assert killed, "the kill must have happened, or nothing was shown"
         until(lambda: stack.pid(part) != killed[0], f"{part} is started again")
         until(lambda: healthy(stack), "all parts are healthy again")
-        return counted(client, turn.plan.id, conversation.thread_id, end["state"])
+        return counted(client, Asked(team, turn.plan.id, conversation.thread_id), end["state"])
 
 
 def healthy(stack: LiveStack) -> bool:
@@ -94,10 +104,10 @@ def healthy(stack: LiveStack) -> bool:
     return all(part.state in {"healthy", "done", "external"} for part in stack.state().parts)
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[LiveStack]:
-    """A stack of its own: kills must not disturb other tests."""
-    live = LiveStack(tmp_path / "home")
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    """A stack of this file's own: kills must not disturb other tests. Each test has a team of its own in it."""
+    live = LiveStack(tmp_path_factory.mktemp("kills") / "home")
     live.start()
     try:
         yield live
@@ -116,25 +126,31 @@ def unprotected(tmp_path: Path) -> Iterator[LiveStack]:
         live.stop()
 
 
+def test_without_keys_the_same_kill_doubles(unprotected: LiveStack) -> None:
+    """It comes first: no other stack runs beside it."""
+    count = play(unprotected, "vision", "worker", training)
+    assert not count.once, f"the protection is not what holds the others: {count}"
+
+
 @pytest.mark.parametrize(
-    ("part", "when"),
+    ("team", "part", "when"),
     [
-        pytest.param("worker", training, id="worker-while-training"),
-        pytest.param("worker", started("deployments.deploy"), id="worker-while-deploying"),
-        pytest.param("api", training, id="api-while-streaming"),
+        pytest.param("vision", "worker", training, id="worker-while-training"),
+        pytest.param("language", "worker", started("deployments.deploy"), id="worker-while-deploying"),
+        pytest.param("speech", "api", training, id="api-while-streaming"),
     ],
 )
-def test_a_kill_loses_and_doubles_nothing(stack: LiveStack, part: str, when: Trigger) -> None:
-    count = play(stack, part, when)
+def test_a_kill_loses_and_doubles_nothing(stack: LiveStack, team: str, part: str, when: Trigger) -> None:
+    count = play(stack, team, part, when)
     assert count.once, count
 
 
 def test_down_and_up_while_training_ends_the_plan(stack: LiveStack) -> None:
     """`down` ends the job's processes; after `up` the plan goes on with the same job under the same key."""
     with stack.client() as client:
-        client.post("/v1/tenants", {"name": "vision", "quota_slots": 2, "budget": "5"})
-        conversation = Conversation(client, "vision")
-        turn = conversation.say(REQUEST)
+        client.post("/v1/tenants", {"name": "robotics", "quota_slots": 2, "budget": "5"})
+        conversation = Conversation(client, "robotics")
+        turn = conversation.say(REQUEST.format(team="robotics"))
         assert turn.plan is not None
         conversation.approve(turn)
         next(
@@ -147,10 +163,5 @@ def test_down_and_up_while_training_ends_the_plan(stack: LiveStack) -> None:
     with stack.client() as client:
         resumed = Conversation(client, thread_id=conversation.thread_id)
         end = resumed.until_ended(turn.plan.id, seconds_max=240)
-        count = counted(client, turn.plan.id, conversation.thread_id, end["state"])
+        count = counted(client, Asked("robotics", turn.plan.id, conversation.thread_id), end["state"])
     assert count.once, count
-
-
-def test_without_keys_the_same_kill_doubles(unprotected: LiveStack) -> None:
-    count = play(unprotected, "worker", training)
-    assert not count.once, f"the protection is not what holds the others: {count}"

@@ -34,6 +34,9 @@ class Answers:
     def get_text(self, path: str, **query: JsonValue) -> str:
         return str(self._answer("GET", path, query))
 
+    def get_bytes(self, path: str, **query: JsonValue) -> bytes:
+        return str(self._answer("GET", path, query)).encode()
+
     def get_list(self, path: str, **query: JsonValue) -> list[JsonObject]:
         found = self._answer("GET", path, query)
         return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []

@@ -1,9 +1,9 @@
 """The command as a user calls it."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -31,9 +31,11 @@ def is_gone(pid: int) -> bool:
 
 class TestHelp:
     def test_it_lists_every_command_and_imports_none(self) -> None:
-        started = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         result = lineshaft("--help")
-        assert time.monotonic() - started < 3
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # What it works, not how long it waits for a core that neighbours have.
+        assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3
         assert result.returncode == 0
         for name, lazy in COMMANDS.items():
             assert name in result.stdout and lazy.help.split()[0] in result.stdout

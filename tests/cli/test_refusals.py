@@ -37,8 +37,13 @@ ASK_NOTHING = {
     "validation baseline",
     "validation check",
     "chat",
+    "costs check-focus",
     "features watch",
     "lessons decide",
+    "pipelines trigger",
+    "training environments install",
+    "training environments list",
+    "training environments remove",
 }
 """Commands that may end without a question: they look into a file, a catalogue or an account first, or want more than is required."""
 

@@ -76,6 +76,7 @@ class House:
                 "job_image": "lineshaft:latest",
                 "job_role_arn": "arn:aws:iam::123456789012:role/lineshaft-jobs",
                 "job_sync_seconds": 0.2,
+                "settle_seconds": 0.05,
             }
         )
 

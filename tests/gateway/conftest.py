@@ -5,23 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from benchmarks.gateway.door import Door, opened
 from benchmarks.gateway.ground import Ground
-from factory_infra.database import driver_url
+from tests.databases import fresh_database
 
 COUNTER = itertools.count()
 
 
 def fresh(postgres_url: str) -> str:
     """The address of a fresh, migrated database."""
-    name = f"gateway_{next(COUNTER)}"
-    engine = create_engine(driver_url(postgres_url), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE postgres"))
-    engine.dispose()
-    return postgres_url.replace("/postgres?", f"/{name}?")
+    return fresh_database(postgres_url, f"gateway_{next(COUNTER)}")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Runs thread, plan and job once and keeps their histories. `python -m tests.replay.recording` writes them anew.
+"""Runs each workflow once and keeps its history. `python -m tests.replay.recording` writes them anew; with names behind it, only those.
 
 A history is kept for every released form of a workflow: after a change that replays, leave them; after one that does not, the
 change needs `workflow.patched`, or every plan that waits for its approval would be stuck at the next start of the worker.
@@ -7,11 +7,15 @@ change needs `workflow.patched`, or every plan that waits for its approval would
 import asyncio
 import json
 import re
+import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from temporalio.client import Client
 
 from factory_infra.errors import EffectsStopped, InvalidInput
+from tests.replay.drifting import LOOK, play_look
+from tests.replay.pipelines import FIRED, RUN, STOPPED, play_pipelines
 from tests.workflows.line import ANN, BOB, Line, Script, plan, step, time_skipping, until, working
 from tools.plan import Effect, Plan, PlanState, Verdict
 from tools.ports import JsonObject, Ports
@@ -31,6 +35,10 @@ RECORDED = {
     "plan-edited": "plan-replay-3",
     "undo": "plan-replay-2-undo",
     "job": f"{PLAN}-train",
+    "drift": LOOK,
+    "pipeline": RUN,
+    "pipeline-cancelled": STOPPED,
+    "firing": FIRED,
 }
 
 
@@ -106,13 +114,17 @@ async def held_and_edited(line: Line) -> None:
     await handle.result()
 
 
-async def write() -> None:
-    """Play, and write the histories."""
+async def write(names: Collection[str] = ()) -> None:
+    """Play, and write the histories that are named, or all."""
     graphs.register("dispatch", propose)
     FOLDER.mkdir(exist_ok=True)
     async with time_skipping() as client:
         await play(client)
+        await play_look(client, f"{QUEUE}-drift")
+        await play_pipelines(client, f"{QUEUE}-pipelines")
         for name, workflow in RECORDED.items():
+            if names and name not in names:
+                continue
             history = await client.get_workflow_handle(workflow).fetch_history()
             kept = re.sub(r'"identity": "[^"]*"', '"identity": "worker"', json.dumps(history.to_json_dict()))
             kept = re.sub(r'"stackTrace": "(?:[^"\\]|\\.)*"', '"stackTrace": ""', kept)  # names this machine, and replays without
@@ -120,4 +132,4 @@ async def write() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(write())
+    asyncio.run(write(sys.argv[1:]))

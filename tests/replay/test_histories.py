@@ -11,14 +11,28 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from tests.replay.altered import AlteredJob, AlteredPlan, AlteredThread, AlteredUndo
+from tests.replay.altered import (
+    AlteredAccess,
+    AlteredDrift,
+    AlteredFiring,
+    AlteredJob,
+    AlteredPipeline,
+    AlteredPlan,
+    AlteredThread,
+    AlteredUndo,
+)
 from tests.replay.recording import FOLDER, propose
 from tests.workflows.line import WORKFLOWS
 from workflows import graphs
+from workflows.definitions.access import AccessWorkflow
+from workflows.definitions.drift import DriftWorkflow
+from workflows.definitions.pipeline import PipelineWorkflow
+from workflows.definitions.pipeline_firing import PipelineFiringWorkflow
 from workflows.sandbox import sandbox
 
 STORED = sorted(FOLDER.glob("*.json"))
-ALTERED = {"thread": AlteredThread, "plan": AlteredPlan, "job": AlteredJob, "undo": AlteredUndo}
+ALTERED = {"thread": AlteredThread, "plan": AlteredPlan, "job": AlteredJob, "undo": AlteredUndo, "drift": AlteredDrift}
+ALTERED |= {"pipeline": AlteredPipeline, "firing": AlteredFiring, "access": AlteredAccess}
 
 
 def read(path: Path) -> WorkflowHistory:
@@ -41,7 +55,7 @@ def test_every_workflow_has_a_history() -> None:
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
 async def test_a_stored_history_replays(path: Path) -> None:
-    await replay(path, *WORKFLOWS)
+    await replay(path, *WORKFLOWS, DriftWorkflow, PipelineWorkflow, PipelineFiringWorkflow, AccessWorkflow)
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)

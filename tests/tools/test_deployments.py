@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from factory_infra.errors import NotFound, PostconditionFailed
+from factory_infra.paas.catalog.models import Filters, Viewer
 from factory_infra.paas.deployments.models import Endpoint, EndpointState, SmokeReport
 from factory_infra.paas.registry.models import ModelVersion
 from tools import deployments
@@ -119,14 +120,14 @@ class TestRollback:
         self, context: ToolContext, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await deployments.list_in_catalog(context, endpoint())
-        assert [each.name for each in await context.factory.catalog.list(["vision"], "endpoint")] == ["reader"]
+        assert [each.name for each in await context.factory.catalog.list(Viewer.of("vision"), Filters(kind="endpoint"))] == ["reader"]
         monkeypatch.setattr(context.factory.deployments, "rollback", answering(None))
         arguments = DeployArguments(endpoint="reader", model_name="digits", version=3)
         told = await deployments.undo_deploy(context, arguments, deployments.line(endpoint()))
         assert "retired" in told
-        assert await context.factory.catalog.list(["vision"], "endpoint") == []
+        assert await context.factory.catalog.list(Viewer.of("vision"), Filters(kind="endpoint")) == []
 
     @pytest.mark.stack
     async def test_a_catalog_entry_is_of_the_team_that_deployed(self, context: ToolContext) -> None:
         await deployments.list_in_catalog(replace(context, tenant="language"), endpoint())
-        assert await context.factory.catalog.list(["vision"], "endpoint") == []
+        assert await context.factory.catalog.list(Viewer.of("vision"), Filters(kind="endpoint")) == []

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from factory_infra.errors import BudgetExceeded, CapacityExceeded, InvalidInput, NotFound, PostconditionFailed, QuotaExceeded, Unavailable
 from factory_infra.factory import Factory
+from factory_infra.foundation.pools.book import PoolBook
 from factory_infra.iaas.leases.choice import Quote
 from factory_infra.iaas.leases.models import LeaseState
 from factory_infra.saas.metering.prices import PriceBook
@@ -17,6 +20,14 @@ from tools.spec import Raw, ToolContext
 from tools.toolbox import tool_named
 
 pytestmark = pytest.mark.stack
+
+
+def test_the_price_of_simulated_machines_says_so(tmp_path: Path) -> None:
+    book = tmp_path / "pools.yaml"
+    book.write_text("pools:\n- {name: here, provider: local}\n- {name: twin-hall, provider: twin, nodes: 2}\n", encoding="utf-8")
+    context = cast("ToolContext", SimpleNamespace(factory=SimpleNamespace(pools=PoolBook(book))))
+    assert leases.marked(context, "b", {""}) == "b"
+    assert leases.marked(context, "b", {"here", "twin-hall"}) == "b; simulated machines in twin-hall"
 
 
 async def open_reservations(factory: Factory) -> list[str]:

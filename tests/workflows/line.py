@@ -202,7 +202,7 @@ async def working(client: Client, script: Script, queue: str, workflows: Sequenc
         yield worker
 
 
-async def until(holds: Callable[[], bool], seconds_max: float = 15.0) -> None:
+async def until(holds: Callable[[], bool], seconds_max: float = 60.0) -> None:
     """Wait until something holds, within a limit."""
     async with asyncio.timeout(seconds_max):
         while not holds():  # noqa: ASYNC110  (what is waited for is told by no event)

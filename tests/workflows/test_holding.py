@@ -37,7 +37,7 @@ async def running(line: Line, made: Plan, gate: Gate, at: str = "a") -> Gate:
     await line.start(made)
     if made.verdict is None or made.verdict.decision != "run":
         await line.decide(made)
-    await asyncio.wait_for(gate.begun.wait(), 10)
+    await asyncio.wait_for(gate.begun.wait(), 60)
     return gate
 
 
@@ -45,7 +45,7 @@ async def held_after(line: Line, made: Plan, gate: Gate, name: str = "a") -> Non
     """Hold a plan in the middle of a step and let that step end."""
     await line.pause(made)
     gate.free.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await line.status(made)).steps[name] != "done":  # noqa: ASYNC110  (told by no event)
             await asyncio.sleep(0.02)
 
@@ -97,7 +97,7 @@ class TestPause:
         assert await refused(line.resume(made)) == "conflict"
         await line.decide(made)
         line.script.on("run_step", "b", gate)
-        await asyncio.wait_for(gate.begun.wait(), 10)
+        await asyncio.wait_for(gate.begun.wait(), 60)
         assert await refused(line.resume(made)) == "conflict"
         await line.pause(made)
         assert await refused(line.pause(made)) == "conflict"
@@ -111,7 +111,7 @@ class TestPause:
         line.script.on("undo_step", "a", gate)
         await line.start(made)
         await line.decide(made)
-        await asyncio.wait_for(gate.begun.wait(), 10)
+        await asyncio.wait_for(gate.begun.wait(), 60)
         assert await refused(line.pause(made)) == "conflict"
         gate.free.set()
         await ended(line, made)
@@ -131,7 +131,7 @@ class TestPause:
 
 async def step_done(line: Line, made: Plan, name: str = "a") -> None:
     """Return when a step has ended."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await line.status(made)).steps[name] != "done":  # noqa: ASYNC110  (told by no event)
             await asyncio.sleep(0.02)
 

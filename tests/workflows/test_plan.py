@@ -51,6 +51,14 @@ class TestOrder:
         assert arguments == [{"lease_id": "lease-7"}]
         assert moves(line) == ["running", "done"]
 
+    async def test_whatever_acts_is_told_the_plans_project(self, line: Line) -> None:
+        line.script.on("run_step", "lease", {"lease_id": "lease-7"})
+        line.script.on("run_step", "gate", {"passed": True})
+        await line.approved(lease_train_deploy().model_copy(update={"project": "reader"}))
+        told = [(name, argument["project"]) for name, argument in line.script.calls if name in {"run_step", "run_job", "verify_step"}]
+        assert {name for name, _ in told} == {"run_step", "run_job", "verify_step"}
+        assert {project for _, project in told} == {"reader"}
+
     async def test_every_step_is_verified_before_the_next_begins(self, line: Line) -> None:
         await line.approved(plan(step("a"), step("b", "a")))
         order = [f"{name} {argument['step']['id']}" for name, argument in line.script.calls if name in {"run_step", "verify_step"}]  # type: ignore[index,call-overload]

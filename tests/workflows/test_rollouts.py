@@ -8,6 +8,7 @@ import pytest
 
 from factory_infra.errors import Conflict, Unavailable
 from factory_infra.factory import Factory
+from factory_infra.paas.catalog.models import Filters, Viewer
 from factory_infra.paas.deployments.rollout_models import RolloutState
 from factory_infra.paas.deployments.scaling import Scaler
 from factory_infra.settings import Settings
@@ -71,7 +72,7 @@ async def test_each_move_is_told_once_and_the_catalog_names_what_is_live(line: L
     for _ in range(3):
         await line.look()
     assert await line.told() == [("preparing", 0.0), ("running", 0.5), ("promoted", 1.0)]
-    [entry] = await line.factory.catalog.list(["vision"], "endpoint")
+    [entry] = await line.factory.catalog.list(Viewer.of("vision"), Filters(kind="endpoint"))
     assert entry.facts["version"] == 2
     end = await deployments.watch_rollout(line.context, WatchArguments(rollout_id=name))
     assert (end.passed, end.state) == (True, "promoted")

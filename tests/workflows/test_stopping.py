@@ -125,7 +125,7 @@ class TestJob:
         return call_of(step("s", tool="tests.sleep", runs_as="job", effect=Effect.COSTLY))
 
     async def running(self, factory: Factory, request: StepCall) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 found = {job.id: job.state for job in await factory.jobs.list("vision")}
                 if found.get(name_of(request.key)) is JobState.RUNNING:
@@ -136,7 +136,7 @@ class TestJob:
         """Seconds from turning the switch until no process of the job is left."""
         began = time.monotonic()
         await factory.switch.turn(stopped=True, actor="root", reason="Smoke.")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (await factory.jobs.get(name_of(request.key), "vision")).state.final:  # noqa: ASYNC110  (told by no event)
                 await asyncio.sleep(0.02)
         return time.monotonic() - began

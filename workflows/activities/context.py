@@ -98,6 +98,7 @@ def tool_context(factory: Factory, request: StepCall, key: str) -> ToolContext:
     return ToolContext(
         factory=factory,
         tenant=request.tenant,
+        project=request.project,
         actor=request.actor,
         key=key,
         plan_id=request.plan_id,

@@ -187,7 +187,7 @@ class PlanningActivities:
             return {"ok": False, "reason": against}
         info = activity.info()
         name = effect_key(self._factory, f"model/{info.workflow_id}/{info.workflow_run_id}/{info.activity_id}")
-        whose = Attribution(tenant=request.tenant, plan_id=request.plan_id, thread_id=request.thread_id, agent=request.agent)
+        whose = Attribution(**request.model_dump(include={"tenant", "project", "plan_id", "thread_id", "agent"}))
         if isinstance(model, AccountedModel):
             return await accounted(model, call, whose)
         subject = model.name.partition(":")[2] if not model.name.startswith("scripted") else "scripted"

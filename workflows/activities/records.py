@@ -57,6 +57,7 @@ class RecordActivities:
             PlanRecord(
                 id=plan.id,
                 tenant=plan.tenant,
+                project=plan.project,
                 thread_id=plan.thread_id,
                 digest=plan.digest(),
                 state=PlanState.PROPOSED.value,

@@ -181,6 +181,7 @@ class Execution:
             plan_id=self._plan.id,
             thread_id=self._plan.thread_id,
             tenant=self._plan.tenant,
+            project=self._plan.project,
             actor=self._actor,
             key=f"{self._plan.id}/{step.id}" + (f"/{attempt}" if attempt > 1 else ""),
             step=step,

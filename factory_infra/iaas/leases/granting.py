@@ -22,6 +22,7 @@ from factory_infra.iaas.leases.tables import LeaseRow, QuotaRow
 from factory_infra.iaas.scheduling.live import Claim, Layout, Scene, absent, scheduler_of, with_team_limits
 from factory_infra.iaas.scheduling.models import Binding, Decision, Start
 from factory_infra.iaas.scheduling.policy import QuotaTree, SchedulingPolicy
+from factory_infra.iaas.scheduling.predict import forward
 from factory_infra.iaas.scheduling.queueing import Scheduler
 from factory_infra.iaas.scheduling.rules import SchedulingRules
 from factory_infra.iaas.scheduling.words import reason_of
@@ -31,6 +32,10 @@ LOCK = "leases"
 HANG_SECONDS_MAX = 60
 """A process that hangs while it holds the lock loses it after so long: its transaction is ended for it."""
 PAST_SECONDS = 7 * 86_400
+FORETOLD_MAX = 4
+"""Of so many that wait a pass foretells when they begin, each once: how far that was off makes the intervals of later answers."""
+FORETOLD_SECONDS = 86_400.0
+"""So far ahead it looks for that."""
 PAST_MAX = 1000
 """So many of the leases that ended last are looked at for the history of shares, and of how long leases are held."""
 
@@ -145,7 +150,7 @@ class Granting:
         withheld: dict[str, str] = {}
         while True:
             # Beside the event loop, for it may take a while where many wait; nothing of the transaction goes there: this may be cut off.
-            scheduler, decision = await asyncio.to_thread(decided, *self._scene(standing, ground, pools, withheld))
+            scheduler, decision, told = await asyncio.to_thread(decided, *self._scene(standing, ground, pools, withheld))
             over: dict[str, str] = {}
             for start in decision.starts:
                 row, layout = standing.rows[start.workload], ground.layouts[start.pool]
@@ -165,12 +170,17 @@ class Granting:
             withheld |= over
         done.to_preempt.extend(each.workload for each in decision.preemptions)
         tell(standing, scheduler, decision, withheld)
+        for name, foretold in told.items():
+            standing.rows[name].waiting = {**standing.rows[name].waiting, "foretold": foretold}
 
 
-def decided(policy: SchedulingPolicy, quotas: QuotaTree, scene: Scene) -> tuple[Scheduler, Decision]:
-    """Decide over what is known now."""
+def decided(policy: SchedulingPolicy, quotas: QuotaTree, scene: Scene) -> tuple[Scheduler, Decision, dict[str, JsonValue]]:
+    """Decide over what is known now; and foretell of some that wait, once for each, when they will begin: both moments, now's first."""
     scheduler = scheduler_of(policy, quotas, scene)
-    return scheduler, scheduler.decide(max(utcnow().timestamp(), scheduler.now), waits="all")
+    decision = scheduler.decide(max(utcnow().timestamp(), scheduler.now), waits="all")
+    fresh = [each.id for each in scene.claims if each.foretold is None and each.id in scheduler.state.entries][:FORETOLD_MAX]
+    begun = forward(scheduler, fresh, scheduler.now, horizon_seconds=FORETOLD_SECONDS) if fresh else {}
+    return scheduler, decision, {name: [scheduler.now, each.at] for name, each in begun.items()}
 
 
 def chosen_for(row: LeaseRow, layout: Layout, start: Start, taken: Collection[int]) -> Choice | None:
@@ -237,7 +247,17 @@ def claim_of(row: LeaseRow) -> Claim:
         until=(row.ended_at or row.expires_at).timestamp(),
         not_before=datetime.fromisoformat(str(row.waiting["until"])).timestamp() if row.waiting.get("until") else 0.0,
         reserved=bool(row.waiting.get("reserved")),
+        foretold=foretold_of(row),
     )
+
+
+def foretold_of(row: LeaseRow) -> tuple[float, float] | None:
+    """When a pass foretold of a lease when it would begin, and that; None where none did."""
+    match row.waiting.get("foretold"):
+        case [int() | float() as at, int() | float() as begins]:
+            return float(at), float(begins)
+        case _:
+            return None
 
 
 def team_limits(standing: Standing, asking: LeaseRow | None = None) -> dict[str, int]:
@@ -266,6 +286,8 @@ def note(row: LeaseRow, binding: str, reason: str, *, reserved: bool = False) ->
         return
     since = row.waiting.get("since") if row.waiting.get("binding") == binding else None
     told: dict[str, JsonValue] = {"binding": binding, "reason": reason, "since": since or utcnow().isoformat(), "reserved": reserved}
+    if foretold := row.waiting.get("foretold"):
+        told["foretold"] = foretold
     if row.waiting != told:
         row.waiting = told
 

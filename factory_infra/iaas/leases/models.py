@@ -70,6 +70,7 @@ class LeaseRequest(BaseModel):
     slots_min: int = Field(default=0, ge=0, description="It may begin with so few, and then has no more; 0: all or none.")
     deadline_at: datetime | None = Field(default=None, description="When what runs on it must be done: it is put in order by that.")
     expected_seconds: int = Field(default=0, ge=0, description="How long it will be held, where that is less than its term: an estimate.")
+    project: str = Field(default="", max_length=64, description="The team's project that it is charged to; empty for none.")
 
 
 class LeaseWait(BaseModel):
@@ -111,12 +112,13 @@ class Lease(BaseModel):
     asked_at: datetime | None = Field(default=None, description="When it began to wait; none for one that was granted at once.")
     give_up_at: datetime | None = Field(default=None, description="Until when it waits.")
     waiting: LeaseWait | None = None
+    project: str = Field(default="", description="The team's project that it is charged to; empty for none.")
 
     @field_validator("waiting", mode="before")
     @classmethod
     def _nothing_is_none(cls, kept: JsonValue) -> JsonValue:
-        """A row says `{}` where there is nothing to say."""
-        return kept or None
+        """A row says `{}` where there is nothing to say; of one that has begun, only what was foretold of it."""
+        return None if isinstance(kept, dict) and "binding" not in kept else kept
 
     @property
     def slot_seconds(self) -> float:

@@ -33,6 +33,7 @@ def queued_row(request: LeaseRequest, pool: Pool, quote: Quote, queue: str) -> L
         id=lease_id(request.key),
         key=request.key,
         tenant=request.tenant,
+        project=request.project,
         pool=pool.name,
         slot_kind=quote.slot_kind,
         slots=[],
@@ -70,7 +71,9 @@ def grant(row: LeaseRow, chosen: Choice, pool: Pool) -> None:
     row.slot_kind = chosen.slots[0].kind
     row.state = (LeaseState.GRANTING if made else LeaseState.ACTIVE).value
     row.granted_at, row.expires_at = now, now + timedelta(seconds=row.terms[0])
-    row.machine, row.cluster_gone, row.waiting = chosen.machine, not made, {}
+    row.machine, row.cluster_gone = chosen.machine, not made
+    foretold = row.waiting.get("foretold")  # how far it was off makes the intervals of later forecasts
+    row.waiting = {"foretold": foretold} if foretold else {}
 
 
 def back_in_line(row: LeaseRow, reason: str) -> bool:

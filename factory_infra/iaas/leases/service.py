@@ -259,10 +259,13 @@ class Leases:
             raise not_there(lease)
         return Lease.model_validate(row)
 
-    async def list(
-        self, tenant: str | None = None, *, active: bool = True, pool: str = "", limit: int = 100, offset: int = 0
+    async def list(  # noqa: PLR0913 - each is a filter of its own
+        self, tenant: str | None = None, *, active: bool = True, pool: str = "", project: str = "", limit: int = 100, offset: int = 0
     ) -> builtins.list[Lease]:
-        """Return leases, newest first: of a tenant, or all; with a pool, only those in it. Active ones hold slots or wait for them."""
+        """Return leases, newest first: of a tenant, or all; of a pool or a project where it is named.
+
+        Active ones hold slots or wait for them.
+        """
         query = select(LeaseRow).order_by(LeaseRow.granted_at.desc(), LeaseRow.id).limit(min(limit, PAGE_MAX)).offset(offset)
         if tenant is not None:
             query = query.where(LeaseRow.tenant == tenant)
@@ -270,6 +273,8 @@ class Leases:
             query = query.where(LeaseRow.state.in_(OPEN))
         if pool:
             query = query.where(LeaseRow.pool == pool)
+        if project:
+            query = query.where(LeaseRow.project == project)
         async with self._database.transaction() as session:
             return [Lease.model_validate(row) for row in await session.scalars(query)]
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from pydantic import JsonValue
-from sqlalchemy import Boolean, String
+from sqlalchemy import Boolean, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from factory_infra.database import Base
@@ -13,6 +13,7 @@ class LeaseRow(Base):
     """Slots that belong to a tenant for a time."""
 
     __tablename__ = "leases"
+    __table_args__ = (Index("ix_leases_project", "tenant", "project"),)
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     key: Mapped[str] = mapped_column(String(200), unique=True)
@@ -42,6 +43,7 @@ class LeaseRow(Base):
     asked_at: Mapped[datetime | None]
     give_up_at: Mapped[datetime | None]
     waiting: Mapped[dict[str, JsonValue]] = mapped_column(default=dict)
+    project: Mapped[str] = mapped_column(String(64), default="", server_default="")
 
 
 class QuotaRow(Base):

@@ -70,6 +70,15 @@ class FeatureStore(Protocol):
 
 
 @runtime_checkable
+class Forgetting(Protocol):
+    """An extra ability of whatever keeps files of teams: to forget a team that was closed."""
+
+    async def forget(self, tenant: str) -> None:
+        """Remove every file of a team. Idempotent. Raises EffectFailed, Unavailable."""
+        ...
+
+
+@runtime_checkable
 class FeatureHistory(Protocol):
     """An extra ability: what was written, as it was."""
 

@@ -61,6 +61,18 @@ class OfflineFiles:
         except OSError as error:
             raise _failed(error, self._address) from error
 
+    def forget(self, tenant: str) -> None:
+        """Remove every part of a team. Idempotent. Raises EffectFailed, Unavailable."""
+        from pyarrow import fs  # noqa: PLC0415 - heavy
+
+        system, base = self._place
+        path = f"{base}/{tenant}"
+        try:
+            if system.get_file_info(path).type is not fs.FileType.NotFound:
+                system.delete_dir(path)
+        except OSError as error:
+            raise _failed(error, self._address) from error
+
     def read(self, batch: Batch) -> bytes:
         """A part's bytes. Raises Conflict where they are not those that were written, Unavailable where they cannot be read."""
         system, base = self._place

@@ -5,17 +5,36 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from pydantic import BaseModel, JsonValue
 
 from factory_infra.database import Database, utcnow
-from factory_infra.errors import Conflict, InvalidInput
-from factory_infra.paas.features.interface import FeatureHistory, FeatureStore, Materialisation, Sources
-from factory_infra.paas.features.models import READ_MAX, Batch, Entity, FeatureRow, FeatureView, OnlineRow, StoredView, Value
+from factory_infra.errors import Conflict, InvalidInput, NotFound
+from factory_infra.paas.features.interface import FeatureHistory, FeatureStore, Forgetting, Materialisation, Sources
+from factory_infra.paas.features.models import READ_MAX, Batch, Entity, FeatureRow, FeatureView, OnlineRow, StoredView, TrainingSet, Value
 from factory_infra.paas.features.rows import checked_rows, entity_of
 from factory_infra.paas.features.views import ViewBook
 
+FORGOTTEN_AT_ONCE = 100
+FORGOTTEN_MAX = 100_000
 StoreOf = Callable[[str], FeatureStore]
+
+
+class Shelf(Protocol):
+    """Where views are listed for others to find, and what training sets were joined from is noted."""
+
+    async def defined(self, view: StoredView) -> None:
+        """A version is in use."""
+        ...
+
+    async def retired(self, tenant: str, name: str) -> None:
+        """No version of a view is in use any more."""
+        ...
+
+    async def joined(self, made: TrainingSet) -> None:
+        """A training set was made."""
+        ...
 
 
 class Written(BaseModel):
@@ -41,11 +60,14 @@ class Features:
         self.views = ViewBook(database)
         self._provider = provider
         self._store_of = store_of
+        self.shelf: Shelf | None = None
 
     async def define(self, tenant: str, view: FeatureView, by: str) -> StoredView:
         """Keep a definition: an equal one is the version that is there, another one the next. Raises InvalidInput, what the store does."""
         kept = await self.views.define(tenant, view, self._provider, by)
         await self.store(kept).apply(kept)
+        if self.shelf is not None:
+            await self.shelf.defined(kept)
         return kept
 
     async def get(self, tenant: str, name: str, version: int | None = None) -> StoredView:
@@ -56,7 +78,29 @@ class Features:
         """Take a version out of use and its values out of readings; its history stays. Idempotent. Raises NotFound."""
         view = await self.views.retire(tenant, name, version)
         await self.store(view).remove(view)
+        await self._relist(tenant, name)
         return view
+
+    async def _relist(self, tenant: str, name: str) -> None:
+        """Have others find the newest version that is in use, or none."""
+        if self.shelf is None:
+            return
+        try:
+            newest = await self.views.get(tenant, name)
+        except NotFound:
+            await self.shelf.retired(tenant, name)
+        else:
+            await self.shelf.defined(newest)
+
+    async def forget(self, tenant: str) -> None:
+        """Take every view of a team out of use, and remove its values and files: the team was closed. Idempotent."""
+        while page := await self.views.list(tenant, limit=FORGOTTEN_AT_ONCE):
+            for view in page:
+                await self.retire(tenant, view.name, view.version)
+        names = {view.provider for view in await self.views.list(tenant, every=True, limit=FORGOTTEN_MAX)}
+        for store in map(self._store_of, sorted(names)):
+            if isinstance(store, Forgetting):
+                await store.forget(tenant)
 
     async def write(
         self, view: StoredView, rows: Sequence[Mapping[str, JsonValue]], key: str, *, online: bool = True, now: datetime | None = None

@@ -1,7 +1,9 @@
 """Training sets: features as they were known at each row's moment, kept under the digest of their rows."""
 
+import asyncio
 import builtins
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,6 +36,10 @@ class TrainingSets:
         self._features = features
         self._folder = folder
 
+    async def forget(self, tenant: str) -> None:
+        """Remove the files of a team's sets; what they were made of stays written down. Idempotent."""
+        await asyncio.to_thread(shutil.rmtree, self._folder / tenant, ignore_errors=True)
+
     async def make(self, tenant: str, spec: TrainingSetSpec, key: str, by: str) -> TrainingSet:
         """Join a training set; the same key gives the same set again.
 
@@ -65,7 +71,10 @@ class TrainingSets:
             created_by=by[:128],
             created_at=utcnow(),
         )
-        return await self._keep(key, made)
+        kept = await self._keep(key, made)
+        if self._features.shelf is not None:
+            await self._features.shelf.joined(kept)
+        return kept
 
     async def foresee(self, tenant: str, spec: TrainingSetSpec) -> None:
         """Raise what `make` would of views, features and label; nothing is joined."""

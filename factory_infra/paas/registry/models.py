@@ -7,6 +7,9 @@ from pydantic import BaseModel
 GGUF = "gguf"
 """The algorithm of a version that is a language model in a GGUF file: `lineshaft.algorithm` of its run."""
 
+LORA = "lora"
+"""The algorithm of a version that is an adapter of a language model; the tag `lineshaft.base` of its run names the base."""
+
 
 class ModelVersion(BaseModel):
     """One registered version: a model trained by one run. Weights that came with the installation have no run."""

@@ -7,10 +7,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from factory_infra.database import Database
 from factory_infra.errors import Conflict, NotFound
+from factory_infra.iaas.leases.models import OPEN
+from factory_infra.iaas.leases.tables import LeaseRow
 from factory_infra.paas.tenants.structure import Organisation, Project
 from factory_infra.paas.tenants.structure_tables import AccountRow, MemberRow, OrganisationRow, ProjectRow
 from factory_infra.paas.tenants.tables import KeyRow, TenantRow
 from factory_infra.records.audit import NewEntry, digest_of, write
+from factory_infra.records.tables import PlanRow
+
+OPEN_PLANS = ("proposed", "approved", "running", "paused")
 
 
 class Organisations:
@@ -95,13 +100,18 @@ class Organisations:
             return made
 
     async def delete_project(self, tenant: str, name: str) -> None:
-        """Remove a project. Raises NotFound, Conflict while keys, members or accounts name it; what was charged to it stays so."""
+        """Remove a project; what was charged to it stays so.
+
+        Raises NotFound, Conflict while keys, members or accounts name it, or leases and plans that have not ended.
+        """
         async with self._database.transaction() as session:
             row = await found_project(session, tenant, name)
             named = {
                 "keys": select(KeyRow.id).where(KeyRow.tenant == tenant, KeyRow.project == name, KeyRow.revoked_at.is_(None)),
                 "members": select(MemberRow.id).where(MemberRow.tenant == tenant, MemberRow.project == name),
                 "service accounts": select(AccountRow.name).where(AccountRow.tenant == tenant, AccountRow.project == name),
+                "leases": select(LeaseRow.id).where(LeaseRow.tenant == tenant, LeaseRow.project == name, LeaseRow.state.in_(OPEN)),
+                "plans": select(PlanRow.id).where(PlanRow.tenant == tenant, PlanRow.project == name, PlanRow.state.in_(OPEN_PLANS)),
             }
             for what, query in named.items():
                 if await session.scalar(query.limit(1)) is not None:

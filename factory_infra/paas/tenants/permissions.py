@@ -6,6 +6,8 @@ from factory_infra.errors import Forbidden, InvalidInput
 
 ALWAYS = frozenset({"me:read", "session:create", "session:delete", "sign-in:read"})
 """What everybody may who is known at all."""
+CALL_MODELS = "models:call"
+"""What the gateway asks for: its doors are no routes of the API."""
 _ACTIONS = {"GET": "read", "HEAD": "read", "PUT": "change", "PATCH": "change", "DELETE": "delete"}
 
 
@@ -29,7 +31,7 @@ def grants(permissions: Collection[str], wanted: str) -> bool:
 
 
 def check_granted(permissions: Collection[str], wanted: str) -> None:
-    """Raise Forbidden where a role of one's own has not what a route asks for."""
+    """Raise Forbidden where a role of one's own has not what a route or the gateway asks for."""
     if not grants(permissions, wanted):
         raise Forbidden(
             f"This needs the permission {wanted}, which your role does not have.",

@@ -1,5 +1,7 @@
 """Signing in through a provider of identities: who the person is there becomes what the person may here."""
 
+from urllib.parse import urlsplit
+
 from factory_infra.errors import NotFound
 from factory_infra.paas.tenants.directory import Directory
 from factory_infra.paas.tenants.groups import load_groups
@@ -23,6 +25,11 @@ class SignIn:
         """Where the provider sends the browser back to: it must know this address."""
         settings = self._settings
         return f"{settings.api_url or f'http://{settings.api_host}:{settings.api_port}'}/v1/sign-in/callback"
+
+    @property
+    def host(self) -> str | None:
+        """The host at which people sign in; None where there is no provider."""
+        return None if self._settings.oidc_issuer is None else urlsplit(self._settings.oidc_issuer).hostname
 
     async def begin(self) -> tuple[str, Attempt]:
         """Return where the browser is sent, and what its return is held to. Raises NotFound where there is no provider, Unavailable."""

@@ -102,7 +102,7 @@ async def test_two_workers_share_the_door_and_a_dead_one_is_replaced(settings: S
             workers = parent.children()
             assert len(workers) == 2
             workers[0].kill()
-            await eventually(lambda: len([each for each in parent.children() if each.pid != workers[0].pid and each.is_running()]) == 2, 10)
+            await eventually(lambda: len([each for each in parent.children() if each.pid != workers[0].pid and each.is_running()]) == 2)
             body = {"model": "fast", "messages": [{"role": "user", "content": "hello"}]}
             for _ in range(4):
                 async with httpx.AsyncClient(trust_env=False, timeout=20) as fresh:

@@ -165,8 +165,8 @@ class TestLeaving:
             sending = asyncio.create_task(client.post(f"{url}/v1/chat/completions", json=body, headers={"x-api-key": KEY}))
             await doors.script.began.wait()
             sending.cancel()
-            await eventually(lambda: doors.script.ended == ["cancelled"], 2.0)
-            await eventually(lambda: 'requests_total{door="chat",outcome="gone"} 1' in doors.metrics.text(), 2.0)
+            await eventually(lambda: doors.script.ended == ["cancelled"])
+            await eventually(lambda: 'requests_total{door="chat",outcome="gone"} 1' in doors.metrics.text())
 
     async def test_a_client_that_reads_nothing_and_leaves(self, doors: Gate) -> None:
         big = WORDS[1].__class__([{**WORDS[1].chunks[0], "filler": "x" * 1_000_000}])
@@ -179,7 +179,7 @@ class TestLeaving:
             writer.write(asked.encode() + body)
             await doors.script.began.wait()
             writer.transport.abort()
-            await eventually(lambda: len(doors.script.ended) == 1, 2.0)
+            await eventually(lambda: len(doors.script.ended) == 1)
 
     async def test_the_end_of_the_process_is_said_in_the_stream(self, doors: Gate) -> None:
         doors.script.hangs = True

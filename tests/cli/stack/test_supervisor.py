@@ -187,8 +187,8 @@ class TestKeeping:
         assert len(family) == 3
         started = time.monotonic()
         await scene.stack.stop()
-        assert time.monotonic() - started < 5
-        await eventually(lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family), 3)
+        assert time.monotonic() - started < 20  # two graces of two seconds each, and a busy machine
+        await eventually(lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family))
 
     async def test_after_a_stop_the_parts_own_ending_is_called(self, home: Path, tmp_path: Path) -> None:
         called: list[str] = []
@@ -226,7 +226,7 @@ class TestDeath:
     async def supervisor(self, tmp_path: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
         child = start_supervisor(tmp_path)
         try:
-            await eventually(lambda: (state := running_state(Settings(home=tmp_path / "home"))) is not None and state.phase == "ready", 15)
+            await eventually(lambda: (state := running_state(Settings(home=tmp_path / "home"))) is not None and state.phase == "ready")
             yield child
         finally:
             child.kill()

@@ -20,6 +20,7 @@ from werkzeug.test import run_wsgi_app
 from tests.emulators.aws import ec2, ec2_instances, hyperpod
 from tests.emulators.aws.faults import Fault, FaultPlan
 from tests.emulators.aws.protocol import about, action_of, error, signed
+from tests.emulators.aws.remembered import remember
 from tests.emulators.aws.world import FROM_MOTO, Answer, Request, World, answering
 
 ACCOUNTS = itertools.count(100_000_000_001)
@@ -181,5 +182,6 @@ class _Quiet(WSGIRequestHandler):
         """Say nothing."""
 
 
+remember()
 default_user_config["batch"] = {"use_docker": False}
 default_user_config["lambda"] = {"use_docker": False}

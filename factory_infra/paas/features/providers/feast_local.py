@@ -1,6 +1,7 @@
 """Features by Feast: history in Parquet files, the newest values in PostgreSQL, its registry and its joins in a process of its own."""
 
 import asyncio
+import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ class FeastLocal:
 
     def __init__(self, database: Database, database_url: SecretStr, address: str, scratch: Path) -> None:
         self._files = OfflineFiles(address)
+        self._scratch = scratch
         self._values = OnlineValues(database)
         self._feast = FeastProcess(Setup(database_url=database_url.get_secret_value(), features_url=address, scratch=str(scratch)))
 
@@ -52,6 +54,11 @@ class FeastLocal:
     async def remove(self, view: StoredView) -> None:
         """Forget the newest values; the files stay."""
         await self._values.remove(view)
+
+    async def forget(self, tenant: str) -> None:
+        """Remove the parts, and what was laid out for Feast."""
+        await asyncio.to_thread(self._files.forget, tenant)
+        await asyncio.to_thread(shutil.rmtree, self._scratch / tenant, ignore_errors=True)
 
     async def history(self, sources: Sources, start: datetime, end: datetime, rows_max: int) -> list[FeatureRow]:
         """Read the parts of a window."""

@@ -11,16 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from factory_infra.database import Database, utcnow
 from factory_infra.errors import Conflict, EffectFailed, InvalidInput, NotFound
-from factory_infra.paas.registry.models import GGUF, ModelVersion
+from factory_infra.paas.registry.models import GGUF, LORA, ModelVersion
 from factory_infra.paas.registry.providers.weights import HouseWeights
 from factory_infra.paas.registry.tables import RegistryVersion
 from factory_infra.paas.training.tracking import Pair, Run, Tracking
+from factory_infra.records.happenings import Happening, happened, subject_of
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 KEY_TAG = "lineshaft.key"
 FILES = ("model.onnx", "holdout.json")
 GGUF_FILES = ("model.gguf",)
+LORA_FILES = ("adapter_model.safetensors", "adapter_config.json")
 
 
 class ServerVersion(BaseModel):
@@ -54,7 +56,7 @@ class MlflowRegistry:
         async with self._database.transaction(lock=f"registry:{tenant}/{model_name}") as session:
             row = await session.get(RegistryVersion, key)
             if row is None:
-                row = await self._register(tenant, model_name, run_id, key)
+                row = await self._register(session, (tenant, model_name), run_id, key)
                 session.add(row)
             elif (row.tenant, row.model_name, row.run_id) != (tenant, model_name, run_id):
                 raise Conflict(f"The key {key!r} registered another model.", remedy="Use a key once.", code="key_reused")
@@ -102,11 +104,15 @@ class MlflowRegistry:
             draft.replace(folder / name)
         return folder / names[0]
 
-    async def _register(self, tenant: str, model_name: str, run_id: str, key: str) -> RegistryVersion:
+    async def _register(self, session: AsyncSession, model: tuple[str, str], run_id: str, key: str) -> RegistryVersion:
+        tenant, model_name = model
         run = await self._run(tenant, run_id)
         name = registered_name(tenant, model_name)
         version = await self._version_of_key(name, key) or await self._create(name, run, key)
         lineage = {field: run.tags.get(f"lineshaft.{field}", "") for field in ("dataset", "dataset_digest", "algorithm")}
+        told: dict[str, JsonValue] = {"model_name": model_name, "version": version, "run_id": run_id, "begun_ms": run.info.start_time}
+        subject = subject_of("model", tenant, model_name, str(version))
+        await happened(session, Happening(kind="model.registered", subject=subject, tenant=tenant, payload=told))
         return RegistryVersion(
             key=key,
             tenant=tenant,
@@ -160,7 +166,7 @@ class MlflowRegistry:
 
 def files_of(algorithm: str) -> tuple[str, ...]:
     """The files of a version, the model first."""
-    return GGUF_FILES if algorithm == GGUF else FILES
+    return {GGUF: GGUF_FILES, LORA: LORA_FILES}.get(algorithm, FILES)
 
 
 def registered_name(tenant: str, model_name: str) -> str:

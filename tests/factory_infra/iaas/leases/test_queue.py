@@ -9,6 +9,7 @@ from sqlalchemy import update
 from factory_infra.database import Database, utcnow
 from factory_infra.errors import CapacityExceeded, InvalidInput, QuotaExceeded
 from factory_infra.foundation.accelerators.models import Pool, Slot
+from factory_infra.iaas.leases.granting import foretold_of
 from factory_infra.iaas.leases.models import Lease, LeaseRequest, LeaseState
 from factory_infra.iaas.leases.service import Leases
 from factory_infra.iaas.leases.tables import LeaseRow
@@ -85,6 +86,18 @@ class TestWaiting:
         (granted,) = (await leases.grant_waiting()).leases
         assert (granted.id, granted.state, len(granted.slots), granted.waiting) == (waiting.id, LeaseState.ACTIVE, 4, None)
         assert granted.expires_at - granted.granted_at == timedelta(seconds=600)
+
+    async def test_how_far_a_forecast_was_off_is_kept_when_it_begins(self, leases: Leases, database: Database) -> None:
+        first = await leases.acquire(asking(6, "a"))
+        waiting = await leases.acquire(asking(4, "b", "language"))
+        await leases.release("vision", first.id)
+        await leases.grant_waiting()
+        async with database.transaction() as session:
+            row = await session.get_one(LeaseRow, waiting.id)
+            told = foretold_of(row)
+        assert told is not None
+        assert told[1] == pytest.approx(first.expires_at.timestamp(), abs=2.0), "it was to begin when the first lease's term is over"
+        assert told[0] <= row.granted_at.timestamp() < told[1]
 
     async def test_a_pass_of_one_who_asks_grants_to_whom_it_is_due(self, database: Database) -> None:
         leases = await over(database, Rules(SchedulingPolicy(order="fifo")))

@@ -9,6 +9,7 @@ from factory_infra.database import driver_url
 from factory_infra.paas.deployments.tables import EndpointRow
 from factory_infra.paas.deployments.traffic_tables import CountRow, RequestRow
 from factory_infra.paas.registry.tables import RegistryVersion
+from tests.databases import fresh_database
 
 EMPTIED = ", ".join(each.__tablename__ for each in (EndpointRow, CountRow, RequestRow, RegistryVersion))
 """What refers to an endpoint goes with it."""
@@ -17,12 +18,7 @@ EMPTIED = ", ".join(each.__tablename__ for each in (EndpointRow, CountRow, Reque
 @pytest.fixture(scope="module")
 def file_url(postgres_url: str) -> str:
     """The address of a fresh, migrated database for a file of tests."""
-    name = f"deployments_{uuid.uuid4().hex[:8]}"
-    engine = create_engine(driver_url(postgres_url), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE postgres"))
-    engine.dispose()
-    return postgres_url.replace("/postgres?", f"/{name}?")
+    return fresh_database(postgres_url, f"deployments_{uuid.uuid4().hex[:8]}")
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
-from sqlalchemy import create_engine, text
 
-from factory_infra.database import Database, driver_url
+from factory_infra.database import Database
 from factory_infra.errors import Conflict, InvalidInput, NotFound, TooLarge
 from factory_infra.paas.features.models import Feature, FeatureView, Key, OnlineRow, Spine, StoredView, TrainingSetSpec, Value
 from factory_infra.paas.features.providers.feast_local import FeastLocal
 from factory_infra.paas.features.service import Features
 from factory_infra.paas.features.set_files import read_set
 from factory_infra.paas.features.training_sets import TrainingSets
+from tests.databases import fresh_database
 from tests.factory_infra.paas.features.conftest import CUSTOMERS, NOW, Row, at, row
 
 pytestmark = pytest.mark.stack
@@ -50,11 +50,7 @@ class Ground:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def ground(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ground]:
-    engine = create_engine(driver_url(postgres_url), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text("CREATE DATABASE joins TEMPLATE postgres"))
-    engine.dispose()
-    url = postgres_url.replace("/postgres?", "/joins?")
+    url = fresh_database(postgres_url, "joins")
     database = Database(url)
     made = Ground(database, url, tmp_path_factory.mktemp("ground"))
     yield made

@@ -107,7 +107,7 @@ async def refused(door: Callable[[str], Awaitable[object]], key: str) -> str:
     return ""
 
 
-async def refused_soon(ring: KeyRing, key: str, seconds_max: float = 1.0) -> bool:
+async def refused_soon(ring: KeyRing, key: str, seconds_max: float = 30.0) -> bool:
     """Whether a key that was revoked is refused before long."""
     deadline = time.monotonic() + seconds_max
     while not await refused(ring.authenticate, key):
