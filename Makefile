@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.lineshaft-lock
 SOURCES := agents tools workflows factory_infra api cli evals benchmarks tests
 ARGS ?=
-WORKERS ?= 0
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format lock clean nightly prove-line prove-agents prove-gateway prove-machines prove-scheduling prove-control-plane

@@ -105,17 +105,17 @@ async def changes(factory: Factory, entries: Sequence[CatalogEntry]) -> list[Che
         kind="document",
         tenant=TEAMS[3],
         name="ginger",
-        description="Ginger root calms the stomach at sea.",
+        description="Ginger root calms the stomach of sailors at sea.",
     )
     try:
         began = time.perf_counter()
         await factory.catalog.put(fresh)
-        found = await until(lambda: stands(factory, viewer, query, fresh.id, there=True))
+        found = await until("a new entry is found", lambda: stands(factory, viewer, query, fresh.id, there=True))
         began_gone = time.perf_counter()
         await factory.catalog.remove(fresh.id)
         left = (await factory.catalog_index.find(viewer, query)).entries
         at_once = time.perf_counter() - began_gone
-        gone = await until(lambda: forgotten(factory))
+        gone = await until("a removed entry is erased", lambda: forgotten(factory))
     finally:
         worker.cancel()
     return [
@@ -141,9 +141,8 @@ async def changes(factory: Factory, entries: Sequence[CatalogEntry]) -> list[Che
 
 
 async def stands(factory: Factory, viewer: Viewer, query: str, entry_id: str, *, there: bool) -> bool:
-    """Whether a search finds an entry."""
-    found = (await factory.catalog_index.find(viewer, query, limit=5)).entries
-    return (entry_id in [each.id for each in found]) is there
+    """Whether an entry is among what lies near by meaning alone: how high, the evaluation of the search measures."""
+    return (entry_id in await factory.catalog_index.meant(viewer, query, 60)) is there
 
 
 async def forgotten(factory: Factory) -> bool:
@@ -153,12 +152,12 @@ async def forgotten(factory: Factory) -> bool:
     return not left
 
 
-async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> float:
+async def until(what: str, holds: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> float:
     """The moment at which it holds. Raises RuntimeError if it never does."""
     deadline = time.perf_counter() + seconds
     while not await holds():
         if time.perf_counter() > deadline:
-            raise RuntimeError("the index does not follow the catalog")
+            raise RuntimeError(f"not within {seconds:.0f} s: {what}")
         await asyncio.sleep(0.02)
     return time.perf_counter()
 
