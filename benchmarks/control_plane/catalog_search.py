@@ -99,7 +99,7 @@ async def speeds(factory: Factory, asked: Asked, entries: int, queries: int) -> 
 async def changes(factory: Factory, entries: Sequence[CatalogEntry]) -> list[Check]:
     """How soon what is new is found by meaning, and what is removed is gone from the search and from the index."""
     worker = asyncio.create_task(watch_catalog(factory))
-    viewer, query = Viewer.of(TEAMS[3]), "a remedy against seasickness on small boats"
+    viewer, query = Viewer.of(TEAMS[3]), "which root calms the stomach of a sailor"
     fresh = CatalogEntry(
         id=f"document/{TEAMS[3]}/ginger",
         kind="document",
