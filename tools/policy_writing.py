@@ -1,14 +1,12 @@
 """Changes the policy file: only from the text that its writer has read, so that of two people who edit one policy neither loses a word."""
 
-import fcntl
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, Field
 
 from factory_infra.errors import Conflict, InvalidInput
+from factory_infra.file_locks import hold
 from factory_infra.settings import Settings
 from tools.policy_file import BYTES_MAX, SHIPPED, PolicyBroken, parse_policy, policy_path, source_of
 
@@ -44,7 +42,8 @@ def write_policy(settings: Settings, text: str, revision: str) -> PolicyText:
     """
     check_policy(text)
     target = settings.policy or settings.home / SHOWN_AS
-    with held(settings):
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with hold(settings.home / ".policy.lock"):
         now = policy_text(settings)
         if now.revision != revision:
             raise Conflict(
@@ -71,15 +70,6 @@ def check_policy(text: str) -> None:
         parse_policy(text, SHOWN_AS)
     except PolicyBroken as error:
         raise InvalidInput(error.reason, remedy="Mend it and send it again; nothing was changed.", code="policy_invalid") from error
-
-
-@contextmanager
-def held(settings: Settings) -> Iterator[None]:
-    """Let one writer at a time look and write, of all processes of this home."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with (settings.home / ".policy.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def replace_with(target: Path, text: str, before: str) -> None:

@@ -32,6 +32,7 @@ class Keeper:
         self._prober = prober
         self._probes = ProbeBook(factory.database)
         self._pools = PoolWatch(factory.database, factory.pools, factory.accelerators)
+        self._burning: set[str] = set()
 
     async def read(self) -> None:
         """Read what the log got."""
@@ -55,9 +56,10 @@ class Keeper:
         """Raise and clear alerts, and keep the figures for scrapes."""
         alerts = self._factory.alerts
         told = await alerts.look()
-        burning = sorted({f"{each.objective} ({each.severity})" for each in told if each.burning})
-        if burning:
-            log.warning("objectives burn", objectives=burning)
+        burning = {f"{each.objective} ({each.severity})" for each in told if each.burning}
+        if fresh := burning - self._burning:
+            log.warning("objectives burn", objectives=sorted(fresh))
+        self._burning = burning
         await alerts.keep(await self._factory.kpis.page(), told)
 
     async def close(self) -> None:

@@ -34,6 +34,7 @@ from workflows.activities.pipelines import PipelineActivities
 from workflows.definitions.pipeline import PipelineWorkflow
 from workflows.definitions.pipeline_firing import PipelineFiringWorkflow
 from workflows.messages import Cancellation, Who
+from workflows.pipeline_reading import RunReader
 from workflows.pipeline_view import input_of
 from workflows.pipelining import FiringInput, Told
 from workflows.proposal import Starter
@@ -159,7 +160,8 @@ class Firing:
 
 def pipeline_activities(starter: Starter) -> list[Callable[..., Awaitable[BaseModel]]]:
     """What a worker does for runs."""
-    acts, jobs = PipelineActivities(starter.factory), PipelineJobActivities(starter.factory)
+    reader = RunReader(starter.factory)  # one for both: what a run is need not be read and checked twice
+    acts, jobs = PipelineActivities(starter.factory, reader), PipelineJobActivities(starter.factory, reader)
     return [acts.open, acts.move, acts.move_step, acts.gate, acts.tool, jobs.step, jobs.cancel, Firing(starter).fire]
 
 

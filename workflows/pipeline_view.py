@@ -23,11 +23,9 @@ from tools.pipeline_steps import tools_of
 from tools.plan import Effect, Plan, Step, Verdict
 from tools.spec import ToolContext
 from tools.toolbox import TOOLS
-from workflows.definitions.lanes import AGENT
+from workflows.definitions.lanes import AGENT, TERM_SECONDS_MAX
 from workflows.messages import JsonObject
 from workflows.pipelining import PipelineInput, StepOrder
-
-LEASE_SECONDS_MAX = 604_800
 
 
 def input_of(run: PipelineRun, spec: PipelineSpec) -> PipelineInput:
@@ -99,7 +97,7 @@ async def lease_steps(factory: Factory, run: PipelineRun, spec: PipelineSpec) ->
             pools.setdefault((each.pool, each.slots), []).append(each)
     steps = []
     for number, ((pool, slots), jobs) in enumerate(pools.items(), 1):
-        seconds = min(sum(job.seconds * job.attempts for job in jobs), LEASE_SECONDS_MAX)
+        seconds = min(sum(job.seconds * job.attempts for job in jobs), TERM_SECONDS_MAX)
         arguments: JsonObject = {"slots": slots, "seconds": max(seconds, 60), "purpose": f"pipeline {run.pipeline}"}
         arguments |= {"pool": pool} if pool else {}
         arguments |= {"wait_seconds": wait} if (wait := max(job.queue_seconds for job in jobs)) else {}

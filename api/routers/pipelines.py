@@ -10,7 +10,8 @@ from api.routers.features import TeamQuery, team
 from api.schemas.pipelines import Checked, NewPipeline, NewPipelineRun, StandingWord
 from factory_infra.paas.training.pipelines.models import NewRun, PipelineLine, PipelineRun, PipelineVersion
 from factory_infra.paas.training.pipelines.reading import Definition, read
-from factory_infra.paas.training.pipelines.spec import NAME_PATTERN, digest_of
+from factory_infra.paas.training.pipelines.spec import NAME_PATTERN
+from factory_infra.records.audit import digest_of
 from tools.pipeline_steps import check_tools
 from workflows.pipeline_starting import begin
 from workflows.proposal import Starter

@@ -16,8 +16,8 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.control_plane.tracking_server import tracking_server
-from benchmarks.database import postgres
 from cli.checks import Check, print_checks
+from evals.database import postgres
 from factory_infra.database import Database
 from factory_infra.errors import EffectFailed, LineshaftError, StorageFull
 from factory_infra.iaas.jobs.interface import Jobs

@@ -15,8 +15,8 @@ import numpy as np
 from pydantic import JsonValue, SecretStr
 from rich.console import Console
 
-from benchmarks.database import postgres
 from cli.checks import Check, print_checks
+from evals.database import postgres
 from factory_infra.database import Database, utcnow
 from factory_infra.paas.features.models import Feature, FeatureView, Key, StoredView, TrainingSetSpec
 from factory_infra.paas.features.providers.feast_local import FeastLocal

@@ -15,8 +15,8 @@ import numpy as np
 import psycopg
 from rich.console import Console
 
-from benchmarks.database import postgres
 from cli.checks import Check, print_checks
+from evals.database import postgres
 from factory_infra.database import Database
 from factory_infra.paas.kpis.aggregates import Aggregates
 from factory_infra.paas.kpis.facts import Window

@@ -22,9 +22,9 @@ from rich.console import Console
 from sqlalchemy import case as case_when
 from sqlalchemy import func, select
 
-from benchmarks.database import postgres
 from benchmarks.groups import FAULTS
 from cli.checks import Check, print_checks
+from evals.database import postgres
 from factory_infra.database import Database, utcnow
 from factory_infra.foundation.accelerators.models import Pool
 from factory_infra.foundation.pools.book import PoolBook

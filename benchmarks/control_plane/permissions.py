@@ -12,8 +12,8 @@ import numpy as np
 from rich.console import Console
 from sqlalchemy import text
 
-from benchmarks.database import postgres
 from cli.checks import Check, print_checks
+from evals.database import postgres
 from factory_infra.database import Database
 from factory_infra.errors import Forbidden, QuotaExceeded
 from factory_infra.foundation.accelerators.models import Pool, Slot

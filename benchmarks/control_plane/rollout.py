@@ -22,10 +22,10 @@ import psutil
 from rich.console import Console
 
 from benchmarks.control_plane.door import built, settings_of
-from benchmarks.database import postgres
 from benchmarks.gateway.ground import end, free_port
 from benchmarks.line.shell import ROOT
 from cli.checks import Check, print_checks
+from evals.database import postgres
 from factory_infra.factory import Factory
 from factory_infra.iaas.jobs.providers.local import stop_all
 from factory_infra.paas.deployments.rollout_models import NewRollout, Rollout, RolloutPlan

@@ -22,10 +22,10 @@ from rich.console import Console
 
 from benchmarks.control_plane.door import settings_of
 from benchmarks.control_plane.tracking_server import tracking_server
-from benchmarks.database import postgres
 from benchmarks.gateway.ground import end
 from benchmarks.line.shell import ROOT
 from cli.checks import Check, print_checks
+from evals.database import postgres
 from factory_infra.factory import connect
 from factory_infra.iaas.jobs.models import JobState
 from factory_infra.iaas.jobs.providers.local import stop_all

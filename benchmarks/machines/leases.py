@@ -15,10 +15,10 @@ from statistics import median, quantiles
 
 from sqlalchemy import select
 
-from benchmarks.database import postgres
 from benchmarks.line.shell import ROOT
 from benchmarks.machines.leaser import TEAM, factory_of
 from cli.checks import Check
+from evals.database import postgres
 from factory_infra.factory import Factory
 from factory_infra.iaas.leases.models import Lease
 from factory_infra.iaas.leases.tables import LeaseRow

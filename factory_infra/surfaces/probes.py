@@ -27,7 +27,7 @@ class Prober:
 
     def __init__(self, settings: Settings, database: Database, engine: Check, client: httpx.AsyncClient | None = None) -> None:
         self._client = client or httpx.AsyncClient(trust_env=False, timeout=SECONDS_MAX)
-        self._api = (settings.api_url or f"http://{settings.api_host}:{settings.api_port}").rstrip("/")
+        self._api = settings.own_url.rstrip("/")
         self._gateway = (settings.gateway_url or "").rstrip("/")
         self._database = database
         self._engine = engine

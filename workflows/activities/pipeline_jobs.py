@@ -53,9 +53,9 @@ JobStepOfAKind = Program | ValidateStep | TrainStep | EvaluateStep
 class PipelineJobActivities:
     """Runs the jobs of runs. A job outlives the worker: an activity that starts again finds it by its id."""
 
-    def __init__(self, factory: Factory) -> None:
+    def __init__(self, factory: Factory, reader: RunReader) -> None:
         self._factory = factory
-        self._reader = RunReader(factory)
+        self._reader = reader
 
     @activity.defn(name="run_pipeline_step")
     @translated
@@ -207,12 +207,11 @@ class PipelineJobActivities:
         while not job.state.final:
             await asyncio.sleep(pause)
             pause = min(pause * POLL_GROWTH, POLL_SECONDS_MAX) if local else pause
-            if pause < POLL_SECONDS_MAX:  # at first only the job's folder is looked at: that costs next to nothing
-                job = await self._factory.jobs.provider(spec.pool).get(job.id, job.tenant)
-                continue
-            await self._ended_by_switch(job)
+            if pause >= POLL_SECONDS_MAX:
+                await self._ended_by_switch(job)
+            elif not (await self._factory.jobs.provider(spec.pool).get(job.id, job.tenant)).state.final:
+                continue  # at first only the job's folder is looked at: that costs next to nothing
             job = await self._factory.jobs.get(job.id, job.tenant)
-        job = await self._factory.jobs.get(job.id, job.tenant)
         if job.state is JobState.LOST:
             raise Unavailable(f"Job {job.id} was lost with its host.", remedy="It is started again by itself.")
         return job

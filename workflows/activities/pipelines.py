@@ -26,15 +26,13 @@ from workflows.pipeline_reading import RunReader
 from workflows.pipeline_view import card_of, gate_card
 from workflows.pipelining import GateEnd, Opening, PipelineCall, RunMove, StepMove, Told, ToolEnd
 
-MISFITS_MAX = 3
-
 
 class PipelineActivities:
     """Acts for runs. Each activity may run twice: what it writes is the same again, and tools act once under their key."""
 
-    def __init__(self, factory: Factory) -> None:
+    def __init__(self, factory: Factory, reader: RunReader) -> None:
         self._factory = factory
-        self._reader = RunReader(factory)
+        self._reader = reader
         self._steps = StepActivities(factory)
 
     @activity.defn(name="open_pipeline_run")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import PydanticCustomError
 
 from factory_infra.errors import InvalidInput
-from factory_infra.strict_yaml import load_strict
+from factory_infra.strict_yaml import composed, line_in, load_strict
 
 Order = Literal["fair", "fifo", "shortest", "priority"]
 PreemptionScope = Literal["off", "queue", "any"]
@@ -222,23 +222,5 @@ def read_strict(model: type[M], text: str, said: tuple[str, str, str]) -> M:
             place = ("queues", int(first["ctx"]["queue_index"]))
         at = ".".join(str(part) for part in place)
         reason = first["msg"].removeprefix("Value error, ").rstrip(".")
-        where = f"{file}, line {_line(text, place)}" + (f", at {at}" if at else "")
+        where = f"{file}, line {line_in(composed(text), place)}" + (f", at {at}" if at else "")
         raise InvalidInput(f"{where}: {reason}.", remedy=f"Mend it; {remedy}.", code=code) from error
-
-
-def _line(text: str, place: tuple[int | str, ...]) -> int:
-    """The line, from 1, of the deepest part of a place that the text has."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    line = node.start_mark.line if node is not None else 0
-    for part in place:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((key, value) for key, value in node.value if key.value == part), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line
-        else:
-            break
-    return int(line) + 1

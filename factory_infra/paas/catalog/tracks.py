@@ -51,11 +51,6 @@ def quality(metric: str, value: float, data: str) -> Badge:
     return Badge(name="quality", value=f"{metric} {value:.1%}", level=level, basis=f"held-out rows of {data}"[:200])
 
 
-def cost_per_hour(amount: float, currency: str, basis: str) -> Badge:
-    """What keeping it costs."""
-    return Badge(name="cost", value=f"{amount:.4f} {currency} an hour", basis=basis[:200])
-
-
 class FeatureShelf:
     """Lists feature views, and notes what training sets were joined from."""
 

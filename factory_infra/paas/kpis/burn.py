@@ -48,7 +48,7 @@ class Objective(NamedTuple):
 
 SERIES = frozenset(
     {
-        *("surface.ok", "surface.failed", "provision.lease", "provision.cluster", "clusters.refused"),
+        *("surface.ok", "surface.failed", "provision.lease", "provision.cluster"),
         *("deploys.good", "deploys.bad", "audits.made", "audits.held"),
     }
 )

@@ -4,13 +4,13 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from factory_infra.paas.optimization.focus_columns import BY_NAME
-from factory_infra.paas.optimization.models import Charge
+from factory_infra.paas.optimization.models import Charge, midnight
 
 Value = str | Decimal | datetime | None
 Row = dict[str, Value]
@@ -146,11 +146,6 @@ def described(charge: Charge) -> str:
     if charge.corrects:
         return f"Correction of what {charge.subject} cost"
     return f"{METERS[charge.meter]} of {charge.subject}" + (f" in pool {charge.pool}" if charge.pool else "")
-
-
-def midnight(day: date) -> datetime:
-    """When a day begins, in UTC."""
-    return datetime.combine(day, time.min, tzinfo=UTC)
 
 
 def csv_lines(found: Iterable[Row]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What money was spent on and by whom, what stood idle, and how that is shared out."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Annotated, Literal, NamedTuple, Protocol
 
@@ -22,6 +22,11 @@ def _in_full(number: Decimal) -> str:
 
 Money = Annotated[Decimal, PlainSerializer(_in_full, return_type=str, when_used="json")]
 """An amount or a quantity, which JSON tells in full: never with an exponent."""
+
+
+def midnight(day: date) -> datetime:
+    """When a day begins, in UTC."""
+    return datetime.combine(day, time.min, tzinfo=UTC)
 
 
 class Days(Protocol):

@@ -1,7 +1,7 @@
 """Cost allocation: who used what, what stood idle, and who is shown it, by a stated rule."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -40,6 +40,7 @@ from factory_infra.paas.optimization.models import (
     IdleRule,
     ShareLine,
     UnusedLine,
+    midnight,
 )
 from factory_infra.paas.optimization.splitting import split
 from factory_infra.second_wall import bounded
@@ -152,11 +153,6 @@ class Optimization:
             amount=(seconds(wasted) * hour / HOUR).quantize(SMALLEST),
             active=held.active,
         )
-
-
-def midnight(day: date) -> datetime:
-    """When a day begins, in UTC."""
-    return datetime.combine(day, time.min, tzinfo=UTC)
 
 
 def shared(lines: Sequence[IdleLine], weights: dict[str, dict[str, Decimal]]) -> list[ShareLine]:

@@ -23,8 +23,7 @@ class SignIn:
     @property
     def redirect(self) -> str:
         """Where the provider sends the browser back to: it must know this address."""
-        settings = self._settings
-        return f"{settings.api_url or f'http://{settings.api_host}:{settings.api_port}'}/v1/sign-in/callback"
+        return f"{self._settings.own_url}/v1/sign-in/callback"
 
     @property
     def host(self) -> str | None:

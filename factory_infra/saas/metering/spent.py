@@ -1,7 +1,7 @@
 """What the ledger charged, as those who share costs out ask for it: by any dimension, or charge by charge with its prices."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +12,7 @@ from factory_infra.database import Database
 from factory_infra.errors import InvalidInput, TooLarge
 from factory_infra.foundation.clusters.tables import ClusterRow
 from factory_infra.iaas.leases.tables import LeaseRow
-from factory_infra.paas.optimization.models import Allocation, AllocationLine, Charge, Days, Dimension, Taken
+from factory_infra.paas.optimization.models import Allocation, AllocationLine, Charge, Days, Dimension, Taken, midnight
 from factory_infra.paas.tenants.tables import TenantRow
 from factory_infra.saas.metering.meters import Booked, metered
 from factory_infra.saas.metering.prices import PriceBook
@@ -132,11 +132,6 @@ def within(days: Days, team: str | None) -> list[ColumnElement[bool]]:
     """The entries of some days, of a team or of all."""
     found = [EntryRow.at >= midnight(days.since), EntryRow.at < midnight(days.until)]
     return found if team is None else [*found, EntryRow.tenant == team]
-
-
-def midnight(day: date) -> datetime:
-    """When a day begins, in UTC."""
-    return datetime.combine(day, time.min, tzinfo=UTC)
 
 
 def charges_query() -> Any:

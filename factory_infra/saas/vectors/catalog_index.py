@@ -108,7 +108,8 @@ class CatalogIndex:
             note = WITHOUT_MEANING
         scores = scored(await words, hits)
         entries = await self._shown(viewer, filters, sorted(scores, key=lambda item: (-scores[item], item)), max(SHOWN, 2 * limit))
-        entries.sort(key=lambda entry: (-scores[entry.id] * fitting(entry, query, filters), entry.id))
+        asked = None if filters.kind is not None else kinds_named(query)
+        entries.sort(key=lambda entry: (-scores[entry.id] * fitting(entry, asked), entry.id))
         return Findings(entries=entries[:limit], degraded=bool(note), note=note)
 
     async def _shown(self, viewer: Viewer, filters: Filters, best: Sequence[str], enough: int) -> list[CatalogEntry]:
@@ -187,11 +188,16 @@ def fused(rankings: Sequence[tuple[float, Sequence[str]]]) -> dict[str, float]:
     return dict(scores)
 
 
-def fitting(entry: CatalogEntry, query: str, filters: Filters) -> float:
-    """How well an entry's kind fits what is asked for: a kind that the query names counts more, the platform's own tools less."""
-    if filters.kind is not None:
+def kinds_named(query: str) -> set[str]:
+    """The kinds that a query names."""
+    said = set(tokens(query))
+    return {kind for kind, words in KIND_WORDS.items() if words & said}
+
+
+def fitting(entry: CatalogEntry, asked: set[str] | None) -> float:
+    """How well an entry's kind fits the kinds that are named: one of them counts more, the platform's own tools less; None for any."""
+    if asked is None:
         return 1.0
-    asked = {kind for kind, words in KIND_WORDS.items() if words & set(tokens(query))}
     if entry.kind in asked:
         return KIND_BONUS
     return PLATFORM_MALUS if entry.kind in {"tool", "agent"} else 1.0

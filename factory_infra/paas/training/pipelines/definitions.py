@@ -12,8 +12,8 @@ from factory_infra.database import Database, utcnow
 from factory_infra.errors import Conflict, InvalidInput, NotFound
 from factory_infra.paas.training.pipelines.models import PipelineLine, PipelineVersion, Standing
 from factory_infra.paas.training.pipelines.reading import Definition, Source, define
-from factory_infra.paas.training.pipelines.spec import digest_of
 from factory_infra.paas.training.pipelines.tables import VersionRow
+from factory_infra.records.audit import digest_of
 
 STANDING_DAYS_MAX = 365
 Listed = Callable[[PipelineVersion, bool], Awaitable[None]]

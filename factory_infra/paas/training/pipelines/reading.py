@@ -23,7 +23,7 @@ from factory_infra.paas.training.pipelines.spec import (
     needs_of,
     outputs_of,
 )
-from factory_infra.strict_yaml import load_strict
+from factory_infra.strict_yaml import composed, line_in, load_strict
 
 TEXT_MAX = 400_000
 """Characters of a file; most of it may be programs."""
@@ -351,29 +351,3 @@ def _check_cycle(source: Source, spec: PipelineSpec) -> None:
 def line_of(text: str, path: Path) -> int:
     """The line, from 1, of the deepest part of a place that the text has."""
     return line_in(composed(text), path)
-
-
-def composed(text: str) -> yaml.Node | None:
-    """The text with its places; None for no YAML."""
-    try:
-        node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError):
-        return None
-    return node
-
-
-def line_in(node: yaml.Node | None, path: Path) -> int:
-    """The line, from 1, of the deepest part of a place that a text has."""
-    line = node.start_mark.line if node is not None else 0
-    for part in path:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((key, value) for key, value in node.value if key.value == part), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line
-        else:
-            break
-    return int(line) + 1

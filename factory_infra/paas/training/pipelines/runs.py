@@ -3,10 +3,10 @@
 import builtins
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pydantic import JsonValue
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from factory_infra.database import Database, utcnow
@@ -178,13 +178,6 @@ class PipelineRuns:
         values = insert(CacheRow).values(tenant=tenant, key=key, **found)
         async with self._database.transaction() as session:
             await session.execute(values.on_conflict_do_update(index_elements=["tenant", "key"], set_=found))
-
-    async def forget_cache(self, tenant: str, *, unused_days: int = 0) -> int:
-        """Forget what was not used for so many days; 0 for all. Returns how many entries went; files stay until nothing names them."""
-        query = delete(CacheRow).where(CacheRow.tenant == tenant)
-        query = query.where(CacheRow.used_at < utcnow() - timedelta(days=unused_days)) if unused_days else query
-        async with self._database.transaction() as session:
-            return len((await session.execute(query.returning(CacheRow.key))).all())
 
 
 def run_id(tenant: str, key: str) -> str:

@@ -1,7 +1,5 @@
 """What a pipeline is: typed steps, what each reads and leaves, where it runs, and what it is named by."""
 
-import hashlib
-import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal
@@ -245,11 +243,6 @@ class PipelineSpec(Strict):
         return {each.id: each for each in self.steps}[name]
 
 
-def is_job(step: StepBase) -> bool:
-    """Whether a step runs in a pool."""
-    return isinstance(step, JobStep)
-
-
 def outputs_of(step: Step) -> tuple[str, ...]:
     """The files that a step leaves, its result apart."""
     if isinstance(step, RunStep):
@@ -289,16 +282,6 @@ def needs_of(step: Step) -> set[str]:
     """The steps that must have succeeded before this one."""
     files = {value.partition("/")[0] for value in files_read(step).values()}
     return {*step.after, *files, *(ref.step for _, ref in fields_read(step))}
-
-
-def canonical(value: JsonValue) -> str:
-    """The JSON that digests are made of."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def digest_of(value: JsonValue) -> str:
-    """SHA-256 of the canonical JSON."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
 assert set(ALGORITHMS) == {"auto", "logistic_regression", "svm", "mlp", "k_neighbors"}  # noqa: S101  (the words above are these)

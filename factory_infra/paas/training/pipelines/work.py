@@ -27,11 +27,11 @@ from factory_infra.paas.training.pipelines.spec import (
     Step,
     TrainStep,
     ValidateStep,
-    digest_of,
     files_read,
     outputs_of,
 )
 from factory_infra.paas.training.spec import DATA_FILE, PROGRAM, SET_PREFIX, SPEC_FILE
+from factory_infra.records.audit import digest_of
 
 PROGRAMS = Path(__file__).with_name("programs")
 TRAINING = Path(__file__).parents[1] / "programs"

@@ -1,4 +1,4 @@
-"""A database for the time of one measurement."""
+"""A database for the time of one evaluation or measurement."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
