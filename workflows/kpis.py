@@ -11,10 +11,11 @@ from temporalio.service import RPCError
 
 from factory_infra.errors import LineshaftError
 from factory_infra.factory import Factory
+from factory_infra.paas.kpis.burn import PROBES_HOURLY
 from factory_infra.surfaces.probes import Prober
 from factory_infra.surfaces.recording import PoolWatch, ProbeBook, tell_of_models
 
-PROBE_SECONDS = 10.0
+PROBE_SECONDS = 3600 / PROBES_HOURLY
 READ_SECONDS = 5.0
 ALERT_SECONDS = 30.0
 POOL_SECONDS = 60.0

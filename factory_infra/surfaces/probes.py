@@ -52,8 +52,8 @@ class Prober:
             return False
 
     async def _worker(self) -> bool:
-        await self._database.ping()
-        return await self._engine()
+        _, answered = await asyncio.gather(self._database.ping(), self._engine())
+        return answered
 
     async def _api_answers(self) -> bool:
         return (await self._client.get(f"{self._api}/v1/health")).is_success

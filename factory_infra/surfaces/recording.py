@@ -1,7 +1,7 @@
 """Tells the log what no change of a row tells: which surfaces answered, how many slots pools have, which teams called models."""
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,40 +15,44 @@ from factory_infra.paas.kpis.tables import PoolRow
 from factory_infra.records.happenings import Happening, happened, subject_of
 from factory_infra.saas.metering.tables import DailyRow
 
-MINUTE = timedelta(minutes=1)
+MINUTES_MAX = 1440
+"""So many minutes are kept while the database is away."""
 
 
 class ProbeBook:
-    """Counts probes and tells of each minute when it is over: one event for each surface, whoever else probes too."""
+    """Counts probes and tells of each minute when it is over: one event for each surface, whoever else probes too.
+
+    What cannot be told while the database is away is told when it is back: else an outage that it caused would not count.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._minute: datetime | None = None
-        self._ok: Counter[str] = Counter()
-        self._failed: Counter[str] = Counter()
+        self._minutes: dict[datetime, dict[str, Counter[str]]] = {}
 
     async def add(self, answers: dict[str, bool], at: datetime | None = None) -> None:
-        """Count one round of probes; the minute before is told first where this is another one."""
+        """Count one round of probes; the minutes before are told where this is another one."""
         minute = (at or utcnow()).replace(second=0, microsecond=0)
-        if self._minute is not None and minute != self._minute:
-            await self.flush()
-        self._minute = minute
+        counted = self._minutes.setdefault(minute, {})
         for surface, answered in answers.items():
-            (self._ok if answered else self._failed)[surface] += 1
+            counted.setdefault(surface, Counter())["ok" if answered else "failed"] += 1
+        while len(self._minutes) > MINUTES_MAX:
+            del self._minutes[min(self._minutes)]
+        await self._tell([each for each in self._minutes if each < minute])
 
     async def flush(self) -> None:
         """Tell of what was counted."""
-        ok, failed, minute = self._ok, self._failed, self._minute
-        if minute is None:
-            return
-        async with self._database.transaction() as session:
-            for surface in sorted({*ok, *failed}):
-                known = Happening(kind="surface.watched", subject=f"surface-{surface}", payload={"surface": surface}, at=minute)
-                payload = {"surface": surface, "ok": ok[surface], "failed": failed[surface]}
-                subject = f"probe-{surface}-{int(minute.timestamp()) // 60}"
-                await happened(session, known)
-                await happened(session, Happening(kind="surface.probed", subject=subject, payload=payload, at=minute))
-        self._ok, self._failed, self._minute = Counter(), Counter(), None
+        await self._tell(list(self._minutes))
+
+    async def _tell(self, minutes: list[datetime]) -> None:
+        for minute in sorted(minutes):
+            async with self._database.transaction() as session:
+                for surface, counts in sorted(self._minutes[minute].items()):
+                    known = Happening(kind="surface.watched", subject=f"surface-{surface}", payload={"surface": surface}, at=minute)
+                    payload = {"surface": surface, "ok": counts["ok"], "failed": counts["failed"]}
+                    subject = f"probe-{surface}-{int(minute.timestamp()) // 60}"
+                    await happened(session, known)
+                    await happened(session, Happening(kind="surface.probed", subject=subject, payload=payload, at=minute))
+            self._minutes.pop(minute, None)
 
 
 class PoolWatch:

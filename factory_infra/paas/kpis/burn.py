@@ -24,6 +24,8 @@ PACES = (Pace("page", 3600, 300, 14.4), Pace("page", 21_600, 1800, 6.0), Pace("t
 WINDOWS = tuple(sorted({seconds for pace in PACES for seconds in (pace.long_seconds, pace.short_seconds)}))
 FEW = 10
 """With fewer events in the long window nothing can be said. One probe is no event by itself: there are six a minute."""
+PROBES_HOURLY = 360
+"""How often each surface is asked."""
 
 
 class Score(NamedTuple):
@@ -32,10 +34,17 @@ class Score(NamedTuple):
     good: int
     bad: int
 
-    def burn(self, budget: float, least: int) -> float | None:
-        """The share of errors over the share that is allowed."""
+    def burn(self, budget: float, least: int, due: float = 0.0) -> float | None:
+        """The share of errors over the share that is allowed.
+
+        Args:
+            budget: the share that is allowed.
+            least: with fewer events there is no answer.
+            due: how many events the window would have, watched from end to end. While a log is young, the one probe that failed of its
+                first dozen uses no more of the window's budget than it would later.
+        """
         whole = self.good + self.bad
-        return self.bad / whole / budget if whole >= least else None
+        return self.bad / max(whole, due) / budget if whole >= least else None
 
 
 class Objective(NamedTuple):
@@ -44,6 +53,12 @@ class Objective(NamedTuple):
     name: str
     budget: float
     least: int = FEW
+    hourly: int = 0
+    """How many events an hour has, where that is fixed."""
+
+    def burn(self, score: Score, seconds: int, least: int) -> float | None:
+        """How many times too quickly its budget went within a window of so many seconds."""
+        return score.burn(self.budget, least, self.hourly * seconds / 3600)
 
 
 SERIES = frozenset(
@@ -58,7 +73,7 @@ SLOT_SECONDS, MACHINE_SECONDS = 300, 900
 
 def scores(found: Measured) -> dict[Objective, Score]:
     """How each objective did in one window."""
-    told = {Objective(f"{SURFACE}{name}", 0.001): score_of(found, name) for name in surfaces(found)}
+    told = {Objective(f"{SURFACE}{name}", 0.001, hourly=PROBES_HOURLY): score_of(found, name) for name in surfaces(found)}
     told[Objective(SLOTS, 0.05)] = within(found, "provision.lease", SLOT_SECONDS)
     told[Objective(MACHINES, 0.05)] = within(found, "provision.cluster", MACHINE_SECONDS)
     told[Objective(DEPLOYMENTS, 0.05)] = Score(found.total("deploys.good").n, found.total("deploys.bad").n)
@@ -94,8 +109,8 @@ def burns(found: Mapping[int, Measured]) -> Iterator[Burn]:
     for objective in sorted({each for one in told.values() for each in one}):
         for pace in PACES:
             nothing = Score(0, 0)
-            long = told[pace.long_seconds].get(objective, nothing).burn(objective.budget, objective.least)
-            short = told[pace.short_seconds].get(objective, nothing).burn(objective.budget, 1)
+            long = objective.burn(told[pace.long_seconds].get(objective, nothing), pace.long_seconds, objective.least)
+            short = objective.burn(told[pace.short_seconds].get(objective, nothing), pace.short_seconds, 1)
             yield Burn(
                 objective=objective.name,
                 severity=pace.severity,

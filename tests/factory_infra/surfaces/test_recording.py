@@ -1,10 +1,14 @@
 """The log is told of probes by the minute, of pools by their changes, of models by the day: once each, whoever tells too."""
 
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import InterfaceError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from factory_infra.database import Database
 from factory_infra.errors import Unavailable
@@ -39,6 +43,32 @@ async def test_a_minute_of_probes_is_one_event_of_each_surface(database: Databas
     await book.flush()
     assert len(await told(database, "surface.probed")) == 3
     assert len(await told(database, "surface.watched")) == 2
+
+
+class Switched:
+    """A database that can be away."""
+
+    def __init__(self, database: Database) -> None:
+        self.away = False
+        self._database = database
+
+    def transaction(self) -> AbstractAsyncContextManager[AsyncSession]:
+        if self.away:
+            raise InterfaceError("it is away", None, ConnectionError())
+        return self._database.transaction()
+
+
+async def test_what_could_not_be_told_is_told_when_the_database_is_back(database: Database) -> None:
+    switched = Switched(database)
+    book = ProbeBook(cast(Database, switched))
+    await book.add({"api": True}, NOON)
+    switched.away = True
+    for minute in (1, 2):
+        with pytest.raises(InterfaceError):
+            await book.add({"api": False}, NOON + timedelta(minutes=minute))
+    switched.away = False
+    await book.add({"api": True}, NOON + timedelta(minutes=3))
+    assert [(payload["ok"], payload["failed"]) for _, payload in await told(database, "surface.probed")] == [(1, 0), (0, 1), (0, 1)]
 
 
 class Slots:

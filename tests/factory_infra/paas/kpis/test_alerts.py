@@ -53,6 +53,17 @@ class TestBurn:
         late = LogEvent("lease-1/begun", "lease.begun", "a", {"slots": 1, "provision_ms": 10**9}, NOW - timedelta(minutes=1))
         assert judged([late])["provisioning_slots", 3600].long is None
 
+    @pytest.mark.parametrize("minutes", [2, 5, 15, 27])
+    def test_one_probe_that_failed_of_a_young_log_pages_nobody(self, minutes: int) -> None:
+        young = [each for each in probes(range(0)) if each.at >= NOW - timedelta(minutes=minutes)]
+        failed: dict[str, JsonValue] = {"surface": "api", "ok": 5, "failed": 1}
+        assert not any(each.burning for each in judged([young[0]._replace(payload=failed), *young[1:]]).values())
+
+    @pytest.mark.parametrize("minutes", [2, 5, 15, 27])
+    def test_a_surface_that_never_answered_pages_soon(self, minutes: int) -> None:
+        young = [each for each in probes(range(1, 30)) if each.at >= NOW - timedelta(minutes=minutes)]
+        assert judged(young)["availability/api", 3600].burning
+
     def test_one_wall_that_broke_is_enough(self) -> None:
         audit = LogEvent("a/audited", "isolation.audited", None, {"holds": False, "attempts": 1, "refused": 0}, NOW - timedelta(minutes=1))
         assert judged([audit])["isolation", 3600].burning
