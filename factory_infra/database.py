@@ -2,15 +2,23 @@
 
 import json
 import re
+import select
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
+from typing import cast
 
+from psycopg import Error as PsycopgError
 from pydantic import JsonValue
-from sqlalchemy import Connection, DateTime, event, text
+from sqlalchemy import AdaptedConnection, Connection, DateTime, Dialect, event, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from factory_infra.errors import InvalidInput
 from factory_infra.second_wall import EVERYTHING, NOBODY, TEAM_ROLE, TEAM_SETTING, view
@@ -36,6 +44,8 @@ def driver_url(url: str) -> str:
 # Both last until the transaction ends. The statement is one, so that a team's transaction costs one round trip more.
 _NARROW = text(f"SELECT set_config('{TEAM_SETTING}', :team, true), set_config('role', '{TEAM_ROLE}', true)")
 _WIDEN = text("SELECT set_config('role', 'none', true)")
+LAID_DOWN = "laid_down"
+LONG_SECONDS = 30.0
 ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
@@ -58,6 +68,29 @@ def _narrow(session: Session, transaction: SessionTransaction, connection: Conne
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         raise InvalidInput("Only a transaction can be narrowed to a team.", remedy="Ask within one, or for everything.")
     connection.execute(_NARROW, {"team": whose})
+
+
+def _laid_down(_connection: object, record: ConnectionPoolEntry) -> None:
+    """Note when a connection came back to the pool."""
+    record.info[LAID_DOWN] = time.monotonic()
+
+
+def _taken_up(dialect: Dialect, connection: AdaptedConnection, record: ConnectionPoolEntry, _fairy: object) -> None:
+    """Have the pool replace a connection whose server is gone, without a round trip for each whose is not: its socket says so by itself.
+
+    One that lay for long is asked: what lies between may have dropped it in silence.
+    """
+    if LAID_DOWN not in record.info:
+        return
+    waiting = select.poll()
+    waiting.register(connection.driver_connection.fileno(), select.POLLIN)
+    if waiting.poll(0):  # nothing was asked, and something came: its end
+        raise DisconnectionError("the server has ended it")
+    if time.monotonic() > record.info[LAID_DOWN] + LONG_SECONDS:
+        try:
+            dialect.do_ping(cast(DBAPIConnection, connection))
+        except PsycopgError as error:
+            raise DisconnectionError("it does not answer") from error
 
 
 @asynccontextmanager
@@ -83,10 +116,11 @@ class Database:
             hide_parameters=True,
             pool_size=pool_size,
             max_overflow=10,
-            pool_pre_ping=True,
             pool_recycle=600,
             json_serializer=storable_json,
         )
+        event.listen(self.engine.sync_engine, "checkin", _laid_down)
+        event.listen(self.engine.sync_engine, "checkout", partial(_taken_up, self.engine.sync_engine.dialect))
         self._plain = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, sync_session_class=_Narrowed)
 
