@@ -287,10 +287,7 @@ class PipelineJobActivities:
 
     async def _keep(self, run: PipelineRun, step: JobStep, key: str, left: Kept) -> None:
         """Write down what was left; from here on the step is done, and later runs need not do it."""
-        if step.cache:
-            await self._factory.pipeline_runs.keep(run.tenant, key, left)
-        kept: dict[str, JsonValue] = {"outputs": {**left.outputs}, "result": left.result, "cached_from": "", "code": "", "reason": ""}
-        await self._factory.pipeline_runs.move_step(run.id, step.id, StepState.DONE, **kept)
+        await self._factory.pipeline_runs.done(run.tenant, (run.id, step.id), key if step.cache else "", left)
         tracked = left.result.get("run_id")
         if isinstance(step, TrainStep) and isinstance(tracked, str):
             await self._factory.lineage.link(run.tenant, node("pipeline_run", run.id), node("run", tracked), "trained")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import cast
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from factory_infra.database import Database, utcnow
@@ -56,8 +56,7 @@ class PooledJobs:
         """
         pool = self._book.named(spec.pool)
         asked = adapted(spec.model_copy(update={"pool": pool.name}), pool)
-        await self._record(asked)
-        ended = await self._let_go(asked)
+        ended = None if await self._record(asked) else await self._let_go(asked)
         return ended or await self._kept(await self.provider(pool.name).submit(asked), pool.name)
 
     async def hold(self, spec: JobSpec, waiting: Waiting) -> Job:
@@ -207,12 +206,12 @@ class PooledJobs:
         at_once = asyncio.Semaphore(ASKED_AT_ONCE)
         return sum(job.state.final for job in await asyncio.gather(*(self._last_known(row, at_once) for row in rows)))
 
-    async def _record(self, spec: JobSpec, *, held: bool = False) -> None:
-        """Write the row unless one is there."""
+    async def _record(self, spec: JobSpec, *, held: bool = False) -> bool:
+        """Write the row unless one is there, and say whether it is new. What a job is charged to its lease says, which costs the money."""
         waiting = Job(id=spec.id, tenant=spec.tenant, name=spec.name, state=JobState.PENDING, pool=spec.pool)
         values = {
             "tenant": spec.tenant,
-            "project": await self._project_of(spec),
+            "project": charged(spec) if spec.lease_id else spec.project,
             "id": spec.id,
             "pool": spec.pool,
             "lease_id": spec.lease_id,
@@ -224,18 +223,12 @@ class PooledJobs:
         }
         statement = insert(JobRow).values(values).on_conflict_do_nothing().returning(JobRow.id)
         async with self._database.transaction() as session:
-            if await session.scalar(statement) is not None:
-                named = f"job/{spec.tenant}/{spec.id}"
-                await write(session, NewEntry(action="jobs:submit", object=named, tenant=spec.tenant, after=digest_of(spec)))
-                await happened(session, submitted(spec))
-
-    async def _project_of(self, spec: JobSpec) -> str:
-        """What a job is charged to: its lease says so, which is what costs money."""
-        if not spec.lease_id:
-            return spec.project
-        query = select(LeaseRow.project).where(LeaseRow.id == spec.lease_id, LeaseRow.tenant == spec.tenant)
-        async with self._database.transaction() as session:
-            return await session.scalar(query) or ""
+            if await session.scalar(statement) is None:
+                return False
+            await happened(session, submitted(spec))
+            named = f"job/{spec.tenant}/{spec.id}"
+            await write(session, NewEntry(action="jobs:submit", object=named, tenant=spec.tenant, after=digest_of(spec)))
+            return True
 
     async def _row(self, job_id: str, tenant: str) -> JobRow | None:
         """The row of a job, or of the array that a task `ID.INDEX` belongs to (then not as ended: its tasks are asked for)."""
@@ -282,6 +275,12 @@ class PooledJobs:
                 row.final = job.state.final and job.state is not JobState.LOST
                 row.ended_at = (job.finished_at or utcnow()) if row.final else None
         return job if row is None else job.model_copy(update={"project": row.project})
+
+
+def charged(spec: JobSpec) -> ColumnElement[str]:
+    """The project of a job's lease."""
+    query = select(LeaseRow.project).where(LeaseRow.id == spec.lease_id, LeaseRow.tenant == spec.tenant)
+    return func.coalesce(query.scalar_subquery(), "")
 
 
 def known(row: JobRow) -> Job:

@@ -6,6 +6,7 @@ import stat
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
@@ -25,11 +26,13 @@ SCOPE_SOCKETS, SCOPE_SIGNALS = 1, 2
 ABI_REFER, ABI_TRUNCATE, ABI_NET, ABI_SCOPES = 2, 3, 4, 6
 
 
+@cache
 def libc() -> ctypes.CDLL:
     """The C library, told to keep errno."""
     return ctypes.CDLL(None, use_errno=True)
 
 
+@cache
 def abi() -> int:
     """The version of Landlock that this kernel offers, 0 for none."""
     return max(int(libc().syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ABI_QUESTION)), 0)

@@ -31,7 +31,9 @@ def main() -> None:
     if os.fork():
         # The caller waits only for this exit: the runner itself is nobody's child, and holds the lock through its descriptor.
         os._exit(0)
-    os.set_inheritable(descriptor, False)
+    for held in (descriptor, order.reach.ports_made):
+        if held is not None:
+            os.set_inheritable(held, False)
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     become_subreaper()
     if "--again" in sys.argv:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from factory_infra.iaas.jobs.models import JobSpec
 from factory_infra.iaas.jobs.programs import python_environment
 from factory_infra.iaas.jobs.providers.folder import OWN_FILES, JobFolder, hold
 from factory_infra.iaas.jobs.providers.signals import RUNNER
-from factory_infra.iaas.jobs.providers.walls_local import WallOrder, give, hand_over
+from factory_infra.iaas.jobs.providers.walls_local import WallOrder, give, hand_over, with_ports
 from factory_infra.iaas.jobs.providers.watch import SEARCH_PATH
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -124,20 +125,35 @@ def start(folder: JobFolder, spec: JobSpec, host: Host, note: str = "") -> None:
             raise EffectFailed(f"Something holds the lock of job {spec.id}.", remedy="Look at its processes.", code="job_stuck")
         reach = host.walls(spec)
         prepare(folder, spec, reach, note)
-        sent = {"spec": spec.model_dump(mode="json", exclude={"inputs"}), "walls": asdict(reach)}
-        process = started(folder, host, descriptor, json.dumps(sent), again=bool(note))
-        try:
-            code = process.wait(START_SECONDS)
-        except subprocess.TimeoutExpired as error:
+        made = with_ports(reach)
+        sent = {"spec": spec.model_dump(mode="json", exclude={"inputs"}), "walls": asdict(made)}
+        process = started(folder, host, (descriptor, made.ports_made), json.dumps(sent), again=bool(note))
+        if not ended(process.pid, START_SECONDS):
             reason = f"The runner of job {spec.id} did not start within {START_SECONDS:g} s."
-            raise Unavailable(reason, remedy="Ask again: the same id is the same job.", code="runner_failed") from error
-        if code != 0:
+            raise Unavailable(reason, remedy="Ask again: the same id is the same job.", code="runner_failed")
+        if process.wait() != 0:
             raise EffectFailed("The job's runner could not be started.", remedy="Read the job's log.", code="runner_failed")
 
 
-def started(folder: JobFolder, host: Host, lock: int, order: str, *, again: bool) -> "subprocess.Popen[bytes]":
-    """Start the runner's process. Its order is complete when it starts: it needs us for nothing any more. Raises OSError."""
-    argv = [sys.executable, "-P", "-m", RUNNER, str(folder.path), str(lock), str(host.log_bytes_max)]
+def ended(pid: int, seconds: float) -> bool:
+    """Whether a child of ours ends in time; told at once, where `Popen.wait` looks only now and then."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        return bool(waiting.poll(seconds * 1000))
+    finally:
+        os.close(descriptor)
+
+
+def started(folder: JobFolder, host: Host, held: tuple[int, int | None], order: str, *, again: bool) -> "subprocess.Popen[bytes]":
+    """Start the runner's process. Its order is complete when it starts: it needs us for nothing any more. Raises OSError.
+
+    Args:
+        held: the descriptor of the job's lock, and that of rules over connections where there are any.
+    """
+    # It needs the standard library alone: without what is installed beside it, it is up sooner.
+    argv = [sys.executable, "-S", "-P", "-m", RUNNER, str(folder.path), str(held[0]), str(host.log_bytes_max)]
     with os.fdopen(os.memfd_create("order"), "w+b") as sent, os.fdopen(folder.open_log(), "ab") as log:
         sent.write(order.encode())
         sent.flush()
@@ -150,5 +166,5 @@ def started(folder: JobFolder, host: Host, lock: int, order: str, *, again: bool
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=(lock,),
+            pass_fds=[descriptor for descriptor in held if descriptor is not None],
         )

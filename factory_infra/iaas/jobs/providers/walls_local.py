@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from factory_infra.iaas.jobs.providers import landlock
@@ -47,6 +47,8 @@ class WallOrder:
     uid: int | None = None
     off: list[str] = field(default_factory=list)
     ports_closed: list[int] = field(default_factory=list)
+    ports_made: int | None = None
+    """The descriptor of rules over connections that are there already, for who was given it."""
 
     def to_json(self) -> str:
         """As it lies in the job's folder, for who looks."""
@@ -140,7 +142,8 @@ class Enclosure:
         have_gpu_nodes()
         self._order = order
         self._ruleset = ruleset
-        self._ports = closed_ports(order)
+        self._own_ports = closed_ports(order) if order.ports_made is None else None
+        self._ports = self._own_ports if order.ports_made is None else order.ports_made
 
     @classmethod
     def of(cls, order: WallOrder) -> "Enclosure":
@@ -170,10 +173,10 @@ class Enclosure:
 
     def close(self) -> None:
         """In the runner, once the job has started."""
-        for ruleset in (self._ruleset, self._ports):
+        for ruleset in (self._ruleset, self._own_ports):
             if ruleset is not None:
                 os.close(ruleset)
-        self._ruleset = self._ports = None
+        self._ruleset = self._ports = self._own_ports = None
 
 
 def closed_ports(order: WallOrder) -> int | None:
@@ -184,6 +187,27 @@ def closed_ports(order: WallOrder) -> int | None:
     if ruleset is not None:
         landlock.allow_ports(ruleset, order.ports_closed)
     return ruleset
+
+
+KEPT_PORTS: dict[tuple[int, ...], int] = {}
+
+
+def with_ports(order: WallOrder) -> WallOrder:
+    """The order with its rules over connections made: once for all jobs of this process, for they are the same and take long to make.
+
+    The descriptor is open as long as this process, and is for runners alone: who holds it could open a port for the jobs to come.
+    """
+    closed = tuple(order.ports_closed)
+    if not closed or "ports" in order.off:
+        return order
+    if closed not in KEPT_PORTS:
+        made = closed_ports(order)
+        if made is None:
+            return order
+        kept = KEPT_PORTS.setdefault(closed, made)  # another thread may have been quicker
+        if kept != made:
+            os.close(made)
+    return replace(order, ports_made=KEPT_PORTS[closed])
 
 
 def hide_processes(ruleset: int) -> None:

@@ -2,12 +2,13 @@
 
 import builtins
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pydantic import JsonValue
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from factory_infra.database import Database, utcnow
 from factory_infra.errors import Conflict, NotFound
@@ -144,17 +145,8 @@ class PipelineRuns:
 
     async def move_step(self, run_id: str, step: str, state: StepState, **changes: JsonValue) -> str:
         """Write where a step is now. Returns its code: `cancelled` where somebody ended it before it ran."""
-        values: dict[str, JsonValue | datetime | None] = {**changes, "state": state.value}
-        for name, most in (("reason", 1000), ("remedy", 500), ("code", 64)):
-            if isinstance(text := values.get(name), str):
-                values[name] = text[:most]
-        if state is StepState.RUNNING:
-            values |= {"started_at": utcnow(), "ended_at": None}
-        elif state not in {StepState.WAITING, StepState.ASKING}:
-            values["ended_at"] = utcnow()
-        query = update(StepRow).where(StepRow.run_id == run_id, StepRow.step == step).values(values)
         async with self._database.transaction() as session:
-            return str(await session.scalar(query.returning(StepRow.code)))
+            return str(await session.scalar(moved(run_id, step, state, changes)))
 
     async def mark_cancelled(self, run_id: str, step: str) -> None:
         """Note that a step that is not over is not to run any more; who is about to start it sees that."""
@@ -171,13 +163,37 @@ class PipelineRuns:
             row = (await session.execute(query)).one_or_none()
         return Kept.model_validate({"outputs": row.outputs, "result": row.result, "run_id": row.run_id}) if row is not None else None
 
-    async def keep(self, tenant: str, key: str, left: Kept) -> None:
-        """Remember what a step left, in place of what was remembered: that was not whole any more, or the run was told not to use it."""
+    async def done(self, tenant: str, step: tuple[str, str], key: str, left: Kept) -> None:
+        """Write that a step is done and what it left.
+
+        Args:
+            tenant: whose.
+            step: the run's id, and the step's.
+            key: by which later runs know it, in place of what was known under it: that was not whole any more, or was not to be used.
+                Empty where they are not to know it.
+            left: what it left.
+        """
         now = utcnow()
-        found = {"outputs": {**left.outputs}, "result": left.result, "run_id": left.run_id, "created_at": now, "used_at": now}
-        values = insert(CacheRow).values(tenant=tenant, key=key, **found)
+        found: dict[str, JsonValue] = {"outputs": {**left.outputs}, "result": left.result}
+        kept = {**found, "run_id": left.run_id, "created_at": now, "used_at": now}
+        values = insert(CacheRow).values(tenant=tenant, key=key, **kept)
         async with self._database.transaction() as session:
-            await session.execute(values.on_conflict_do_update(index_elements=["tenant", "key"], set_=found))
+            if key:
+                await session.execute(values.on_conflict_do_update(index_elements=["tenant", "key"], set_=kept))
+            await session.execute(moved(*step, StepState.DONE, {**found, "cached_from": "", "code": "", "reason": ""}))
+
+
+def moved(run_id: str, step: str, state: StepState, changes: Mapping[str, JsonValue]) -> ReturningUpdate[tuple[str]]:
+    """The statement that writes where a step is; it returns the step's code."""
+    values: dict[str, JsonValue | datetime | None] = {**changes, "state": state.value}
+    for name, most in (("reason", 1000), ("remedy", 500), ("code", 64)):
+        if isinstance(text := values.get(name), str):
+            values[name] = text[:most]
+    if state is StepState.RUNNING:
+        values |= {"started_at": utcnow(), "ended_at": None}
+    elif state not in {StepState.WAITING, StepState.ASKING}:
+        values["ended_at"] = utcnow()
+    return update(StepRow).where(StepRow.run_id == run_id, StepRow.step == step).values(values).returning(StepRow.code)
 
 
 def run_id(tenant: str, key: str) -> str:
