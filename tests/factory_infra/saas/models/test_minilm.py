@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from factory_infra.errors import EffectFailed
-from factory_infra.saas.models.minilm import DIMENSIONS, MiniLM
+from factory_infra.saas.models.minilm import MiniLM
+from factory_infra.saas.models.minilm_graph import DIMENSIONS
 from factory_infra.saas.models.safetensors import read_tensors
 
 SENTENCES = [
