@@ -68,6 +68,10 @@ class Frequencies:
         """In how many entries it is, about; 0 where that is not known."""
         return self._shares.get(lexeme, 0.0) * self.entries
 
+    def share(self, lexemes: Sequence[str]) -> float:
+        """Which share of all entries has the rarest of them, at most; 0 where that is not known."""
+        return min((self._shares.get(lexeme, 0.0) for lexeme in lexemes), default=0.0)
+
     def leading(self, lexemes: Sequence[str]) -> list[str]:
         """Those that find candidates: the rarest ones, at least one."""
         chosen: list[str] = []
@@ -107,6 +111,10 @@ class Matching:
         self._database = database
         self._stems = stems
         self._frequencies = Frequencies()
+
+    def share(self, filters: Filters) -> float:
+        """Which share of all entries fits exact conditions, about and at most; 0 where that is not known."""
+        return self._frequencies.share(wanted_labels(filters))
 
     async def hits(self, viewer: Viewer, query: str, filters: Filters, limit: int) -> list[LexicalHit]:
         """Return the best, first those whose whole name is in the query."""

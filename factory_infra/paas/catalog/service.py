@@ -169,6 +169,10 @@ class Catalog:
         """
         return await self._matching.hits(viewer, query, filters, limit)
 
+    def share(self, filters: Filters) -> float:
+        """Which share of all entries fits exact conditions, about and at most; 0 where that is not known."""
+        return self._matching.share(filters)
+
     async def few(self, viewer: Viewer, filters: Filters, most: int) -> builtins.list[str] | None:
         """Ids of all that a viewer sees under filters; None where they are more than `most`."""
         found = await self._ids(_seen(viewer, filters).limit(most + 1))

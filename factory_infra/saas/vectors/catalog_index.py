@@ -23,6 +23,7 @@ SHOWN = 24
 FEW = 150
 """So many entries under filters are compared one by one; of more, the nearest of all are filtered."""
 CANDIDATES_UNFILTERED = 1_000
+"""So many of the nearest are looked at, at most, where entries must fit conditions."""
 STALE_MAX = 100
 DISTANCE_SPREAD = 0.3
 MEANING_SECONDS_MAX = 2.0
@@ -131,8 +132,13 @@ class CatalogIndex:
         vector, audiences, ids = await asyncio.gather(
             self._vector(query), self.audiences(viewer), self._catalog.few(viewer, filters, FEW) if filters.anything else _nothing()
         )
-        wide = CANDIDATES_UNFILTERED if filters.anything and ids is None else limit
+        wide = self._wide(filters, limit) if filters.anything and ids is None else limit
         return near(await self._vectors.search(audiences, vector, wide, ids))
+
+    def _wide(self, filters: Filters, limit: int) -> int:
+        """How many of the nearest are looked at, that enough of them fit the conditions: the more, the rarer these are."""
+        share = self._catalog.share(filters)
+        return min(int(limit / share), CANDIDATES_UNFILTERED) if share else CANDIDATES_UNFILTERED
 
     async def remember(self, queries: Sequence[str]) -> None:
         """Embed queries at one go, for who will ask many. Raises Unavailable."""

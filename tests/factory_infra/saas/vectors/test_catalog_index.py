@@ -4,12 +4,13 @@ import itertools
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import text
 
 from factory_infra.database import Database
 from factory_infra.errors import Unavailable
 from factory_infra.paas.catalog.models import SHARED, CatalogEntry, Filters, Kind, Viewer
 from factory_infra.paas.catalog.service import Catalog
-from factory_infra.saas.vectors.catalog_index import CatalogIndex, fused
+from factory_infra.saas.vectors.catalog_index import CANDIDATES, CANDIDATES_UNFILTERED, CatalogIndex, fused
 from factory_infra.saas.vectors.interface import Document, Embeddings, Hit
 from factory_infra.saas.vectors.providers.chroma import ChromaVectors
 
@@ -27,6 +28,17 @@ class NoVectors:
 
     async def search(self, tenants: list[str], vector: list[float], limit: int = 10, entries: list[str] | None = None) -> list[Hit]:
         raise Unavailable("Chroma does not answer.")
+
+
+class Recorded(NoVectors):
+    """A vector store that finds nothing, and notes how many it was to look at."""
+
+    def __init__(self) -> None:
+        self.limits: list[int] = []
+
+    async def search(self, tenants: list[str], vector: list[float], limit: int = 10, entries: list[str] | None = None) -> list[Hit]:
+        self.limits.append(limit)
+        return []
 
 
 def entry(tenant: str, kind: Kind, name: str, description: str) -> CatalogEntry:
@@ -98,3 +110,19 @@ class TestCatalogIndex:
         assert findings.degraded
         assert "meaning" in findings.note
         assert await catalog.stale() != []
+
+
+@pytest.mark.stack
+async def test_the_commoner_a_condition_is_the_fewer_are_looked_at(database: Database, embeddings: Embeddings) -> None:
+    catalog, vectors = Catalog(database), Recorded()
+    for number in range(400):
+        await catalog.put(entry("vision", "dataset" if number % 2 else "model", f"set-{number}", "Rows of a shop."))
+    index = CatalogIndex(catalog, vectors, embeddings)
+    await index.find(VISION, "rows", Filters(kind="dataset"))
+    async with database.reading(whole=True) as connection:
+        await connection.execute(text("ANALYZE catalog_entries"))
+    index = CatalogIndex(catalog := Catalog(database), vectors, embeddings)
+    await catalog.match(VISION, "rows")
+    await index.find(VISION, "rows", Filters(kind="dataset"))
+    unknown, known = vectors.limits
+    assert unknown == CANDIDATES_UNFILTERED and CANDIDATES < known <= 3 * CANDIDATES
