@@ -41,6 +41,7 @@ from factory_infra.paas.kpis.service import Kpis
 from factory_infra.paas.kpis.sources import listen
 from factory_infra.paas.optimization.budgets import Budgets
 from factory_infra.paas.optimization.capacity import Capacity
+from factory_infra.paas.optimization.cost_badges import CostBadges
 from factory_infra.paas.optimization.finding_book import Findings
 from factory_infra.paas.optimization.looking import Lookout
 from factory_infra.paas.optimization.mix import Mixes
@@ -206,6 +207,11 @@ class Factory:
     def budgets(self) -> Budgets:
         """Who says how far budgets are used up."""
         return Budgets(self.database, SpentBook(self.database, self.metering.prices))
+
+    @property
+    def cost_badges(self) -> CostBadges:
+        """Who says on entries of the catalog what they cost."""
+        return CostBadges(self.database, self.catalog, SpentBook(self.database, self.metering.prices))
 
     @property
     def lookout(self) -> Lookout:

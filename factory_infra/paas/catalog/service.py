@@ -15,7 +15,7 @@ from factory_infra.database import Database, utcnow
 from factory_infra.errors import Conflict, Forbidden, InvalidInput, NotFound
 from factory_infra.notices import tell
 from factory_infra.paas.catalog.matching import Matching, all_of, holds
-from factory_infra.paas.catalog.models import NO_FILTERS, SHARED, CatalogEntry, Filters, LexicalHit, StaleEntry, Viewer
+from factory_infra.paas.catalog.models import BADGES_MAX, NO_FILTERS, SHARED, Badge, CatalogEntry, Filters, LexicalHit, StaleEntry, Viewer
 from factory_infra.paas.catalog.tables import AccessRow, CatalogRow, DocumentRow
 from factory_infra.paas.catalog.visibility import GRANTED, usable, visible
 from factory_infra.paas.catalog.words import Stems, fields, labels, name_key, vector, wanted_labels
@@ -83,6 +83,19 @@ class Catalog:
         statement = statement.on_conflict_do_update(index_elements=["id"], set_=values, where=(CatalogRow.tenant == entry.tenant) & changed)
         if await session.scalar(statement.returning(CatalogRow.id)) is not None:
             await tell(session, CHANNEL, entry.tenant)
+
+    async def judge(self, entry_id: str, badge: Badge) -> bool:
+        """Put a badge on an entry in place of the one of its name; return whether that changed anything. One that is gone stays so."""
+        async with self._database.transaction(whole=True) as session:
+            row = await session.get(CatalogRow, entry_id, with_for_update=True)
+            if row is None or row.removed_at is not None:
+                return False
+            entry = CatalogEntry.model_validate({name: getattr(row, name) for name in FIELDS})
+            others = [each for each in entry.badges if each.name != badge.name]
+            if badge in entry.badges or len(others) >= BADGES_MAX:
+                return False
+            await self._write(session, entry.model_copy(update={"badges": [*others, badge]}), None)
+        return True
 
     async def remove(self, entry_id: str, *, tenant: str | None = None, session: AsyncSession | None = None) -> bool:
         """Take an entry out at once; an absent one is not an error. The index forgets it at its next sync. Returns whether it was there."""

@@ -15,6 +15,11 @@ from factory_infra.paas.features.drift_models import Monitor, MonitorSpec, Past
 from factory_infra.paas.features.models import StoredView
 from factory_infra.paas.features.service import Features
 from factory_infra.paas.features.training_sets import TrainingSets
+from factory_infra.paas.training.pipelines.definitions import Pipelines
+from factory_infra.paas.training.pipelines.models import NewTrigger
+from factory_infra.paas.training.pipelines.reading import read
+from factory_infra.paas.training.pipelines.runs import PipelineRuns
+from factory_infra.paas.training.pipelines.triggers import PipelineTriggers
 from tests.factory_infra.paas.features.conftest import NOW, row
 
 pytestmark = pytest.mark.stack
@@ -224,3 +229,29 @@ async def test_a_comparison_with_a_past_that_was_answered_meanwhile_opens_nothin
     await drift.book.rebase("vision", "buyers", Past(start=NOW - timedelta(hours=3), end=NOW - timedelta(hours=2)), "answered")
     assert await drift.book.alarm(old, check, NOW) is None
     assert await drift.book.alarm(await drift.book.get("vision", "buyers"), check, NOW) is not None
+
+
+async def test_a_drift_that_is_found_starts_the_pipeline_that_waits_for_it_once(
+    database: Database, drift: Drift, features: Features, customers: StoredView, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipelines = Pipelines(database)
+    runs = PipelineRuns(database, pipelines)
+    triggers = PipelineTriggers(database, pipelines, runs, b"pepper")
+    text = "pipeline: retrain\nparameters: {monitor: none, alert: none}\nsteps:\n  - {id: s, argv: [/bin/echo, '${monitor}']}\n"
+    await pipelines.apply("vision", read(text, "retrain.yaml"), "alice")
+    monkeypatch.setattr("factory_infra.paas.training.pipelines.triggers.utcnow", lambda: NOW)
+    wanted = NewTrigger(name="drift", kind="drift", monitor="buyers", overlap="allow")
+    trigger = await triggers.put("vision", "retrain", wanted, ("alice", "user"))
+    await drift.define("vision", SPEC, "alice")
+    await filled(features, customers, "past", 30, 0)
+    await filled(features, customers, "now", 2, 0)
+    assert await checked(drift, clock) == ("stable", None)
+    assert not await triggers.new_drift()
+    await filled(features, customers, "shifted", 1, 30)
+    _, alert = await checked(drift, clock)
+    [(found, opened, reason)] = await triggers.new_drift()
+    assert (found.id, opened) == (trigger.id, alert) and "spent" in reason
+    fired = await triggers.fire(found, opened, {"alert": opened, "monitor": found.monitor})
+    assert fired.outcome == "started" and not await triggers.new_drift()
+    run = await runs.get(fired.run_id, "vision")
+    assert run.parameters == {"monitor": "buyers", "alert": alert} and run.trigger == "drift"
