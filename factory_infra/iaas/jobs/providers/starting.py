@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from factory_infra.errors import EffectFailed, InvalidInput, Unavailable
@@ -123,7 +123,7 @@ def start(folder: JobFolder, spec: JobSpec, host: Host, note: str = "") -> None:
     with hold(folder.lock, START_SECONDS) as (descriptor, held):
         if not held:
             raise EffectFailed(f"Something holds the lock of job {spec.id}.", remedy="Look at its processes.", code="job_stuck")
-        reach = host.walls(spec)
+        reach = replace(host.walls(spec), driver=spec.slot_kind == "gpu")
         prepare(folder, spec, reach, note)
         made = with_ports(reach)
         sent = {"spec": spec.model_dump(mode="json", exclude={"inputs"}), "walls": asdict(made)}

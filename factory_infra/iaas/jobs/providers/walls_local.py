@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -33,7 +33,7 @@ MAKER_SECONDS = 20
 PR_CAPBSET_DROP = 24
 CLONE_NEWNS = 0x00020000
 MS_REC, MS_SLAVE = 0x4000, 0x80000
-MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
 CAP_SYS_ADMIN = 21
 
 
@@ -47,6 +47,8 @@ class WallOrder:
     uid: int | None = None
     off: list[str] = field(default_factory=list)
     ports_closed: list[int] = field(default_factory=list)
+    driver: bool = False
+    """Whether its programs use a GPU: its driver gives threads their names, which is to write files of /proc."""
     ports_made: int | None = None
     """The descriptor of rules over connections that are there already, for who was given it."""
 
@@ -157,9 +159,13 @@ class Enclosure:
         """In the new child: become the tenant's user and close the walls. Raises OSError: then the job does not start."""
         if set(self._order.off) != set(NAMES):
             landlock.gain_nothing()
-        if "listing" not in self._order.off and self._ruleset is not None and os.geteuid() == 0:
-            hide_processes(self._ruleset)
-        if "capabilities" not in self._order.off and os.geteuid() == 0:
+        off, driver, root = set(self._order.off), self._order.driver, os.geteuid() == 0
+        if self._ruleset is not None:
+            if root and (driver or "listing" not in off) and own_mounts() and "listing" not in off:
+                hide_processes(self._ruleset)
+            if driver and "files" not in off:
+                open_to_driver(self._ruleset, self._order.uid)
+        if "capabilities" not in off and root:
             library = landlock.libc()
             for number in CAPABILITIES_DROPPED:
                 library.prctl(PR_CAPBSET_DROP, number, 0, 0, 0)
@@ -210,16 +216,46 @@ def with_ports(order: WallOrder) -> WallOrder:
     return replace(order, ports_made=KEPT_PORTS[closed])
 
 
+def own_mounts() -> bool:
+    """In the new child: have mounts of its own from here on. The kernel refuses that in most containers."""
+    library = landlock.libc()
+    return not library.unshare(CLONE_NEWNS) and not library.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None)
+
+
 def hide_processes(ruleset: int) -> None:
     """In the new child: see /proc through a mount of its own that lists only what the job may trace, which Landlock bounds to its own.
 
-    Where the kernel refuses it, as in most containers, the list stays as it is: the audit finds that out.
+    Where the kernel refuses it, the list stays as it is: the audit finds that out.
     """
-    library = landlock.libc()
-    if library.unshare(CLONE_NEWNS) or library.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None):
-        return
-    if not library.mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, b"hidepid=ptraceable"):
+    if not landlock.libc().mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, b"hidepid=ptraceable"):
         landlock.allow(ruleset, "/proc", landlock.READING)
+
+
+def open_to_driver(ruleset: int, uid: int | None) -> None:
+    """In the new child: let what a process may write of itself in /proc be written, and nothing else there.
+
+    Of a Unix user the kernel asks no more. What root could write besides is made read-only first; where that cannot be, nothing is opened,
+    and the log says what then does not work: CUDA ends with error 304.
+    """
+    if uid is None and os.geteuid() == 0 and (left := [entry for entry in writable_of_system() if not read_only(entry)]):
+        os.write(2, f"-- a GPU's driver cannot work here: {left[0]} could not be closed to the job, so /proc stays closed --\n".encode())
+        return
+    landlock.allow(ruleset, "/proc", landlock.READING | landlock.WRITE_FILE | landlock.TRUNCATE)
+
+
+def writable_of_system() -> Iterator[str]:
+    """What root could write in /proc that is no process's own."""
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdecimal() and not entry.is_symlink() and (entry.is_dir() or entry.stat().st_mode & 0o222):
+            yield entry.path
+
+
+def read_only(path: str) -> bool:
+    """Make a path of /proc read-only by a mount over itself; whether it is."""
+    mount, name = landlock.libc().mount, path.encode()
+    if not mount(name, name, None, MS_BIND, None):
+        mount(None, name, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def capable(number: int) -> bool:

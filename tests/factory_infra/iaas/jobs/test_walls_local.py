@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,10 @@ def reach(tmp_path: Path) -> Reach:
     return Reach(home=home, jobs_dir=home / "jobs")
 
 
-def enclosed(reach: Reach, code: str, *, off: tuple[str, ...] = ()) -> str:
+def enclosed(reach: Reach, code: str, *, off: tuple[str, ...] = (), driver: bool = False) -> str:
     """Run Python as a job of team vision behind its walls; returns what it printed."""
     folder = reach.jobs_dir / "vision" / "job"
-    enclosure = Enclosure.of(order_of("vision", reach, off=off))
+    enclosure = Enclosure.of(replace(order_of("vision", reach, off=off), driver=driver))
     home = f"import os\nhome = {str(reach.home)!r}\n"
     program = f"{home}try:\n    {code}\n    print('done')\nexcept OSError as error:\n    print(error.strerror)"
     done = subprocess.run(
@@ -102,6 +103,41 @@ class TestFiles:
 
     def test_control_without_the_wall_they_are_open(self, reach: Reach) -> None:
         assert enclosed(reach, "open(home + '/secrets/admin.key').read()", off=("files",)) == "done"
+
+
+THREAD_NAME = "open('/proc/self/task/%d/comm' % os.getpid(), 'w').write('cuda')"
+
+
+@LANDLOCK
+@LISTING
+class TestDrivers:
+    """A GPU's driver names its threads: without that, CUDA does not begin (error 304, seen on an H100)."""
+
+    def test_of_gpus_may_name_their_threads(self, reach: Reach) -> None:
+        assert enclosed(reach, THREAD_NAME, driver=True) == "done"
+        assert enclosed(reach, THREAD_NAME, driver=True, off=("listing",)) == "done"
+
+    def test_other_jobs_write_nothing_in_proc(self, reach: Reach) -> None:
+        assert enclosed(reach, THREAD_NAME) == "Permission denied"
+
+    @pytest.mark.parametrize("path", ["sys/kernel/hostname", "sys/vm/swappiness", "irq/default_smp_affinity"])
+    @pytest.mark.parametrize("off", [(), ("listing",)])
+    def test_the_systems_own_stays_closed(self, path: str, off: tuple[str, ...], reach: Reach) -> None:
+        told = Path("/proc", path)
+        if not told.exists():
+            pytest.skip(f"this kernel has no {path}")
+        before = told.read_text()
+        code = f"text = open('/proc/{path}').read(); open('/proc/{path}', 'w').write(text)"
+        assert enclosed(reach, code, driver=True, off=off) == "Read-only file system"
+        assert told.read_text() == before
+
+    def test_of_others_stays_closed(self, reach: Reach, stranger: int) -> None:
+        code = f"open('/proc/{stranger}/oom_score_adj', 'w').write('0')"
+        assert enclosed(reach, code, driver=True) in {"No such file or directory", "Operation not permitted"}
+
+    def test_where_the_system_cannot_be_closed_nothing_is_opened(self, reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(walls_local, "read_only", lambda path: False)
+        assert enclosed(reach, THREAD_NAME, driver=True) == "Permission denied"
 
 
 @SIGNALS

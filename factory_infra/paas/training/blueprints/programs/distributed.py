@@ -14,6 +14,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
+from factory_infra.paas.training.blueprints.programs.hardware import chosen, hardware
 from factory_infra.paas.training.blueprints.programs.kit import (
     RESULT_FILE,
     TrackedRun,
@@ -129,7 +130,7 @@ def resumed(model: nn.Module, losses: list[float]) -> int:
     file = checkpoints() / CHECKPOINT
     if not file.exists():
         return 0
-    kept_before = torch.load(file, weights_only=True)
+    kept_before = torch.load(file, weights_only=True, map_location="cpu")
     model.load_state_dict(kept_before["model"])
     losses += kept_before["losses"]
     return len(losses)
@@ -185,12 +186,12 @@ def kept(told: dict[str, object], found: dict[str, float | str | list[float]]) -
     losses = found["losses"] if isinstance(found["losses"], list) else []
     asked = {name: told[name] for name in ("strategy", "epochs", "batch", "width", "layers", "learning_rate", "seed")}
     tags = {str(name): str(value) for name, value in dict(told.get("tags") or {}).items()}  # type: ignore[call-overload]  # JSON
-    run.log(metrics, asked, {**tags, **surroundings()})
+    run.log(metrics, asked, {**tags, **surroundings(), **hardware(chosen(told))})
     run.series("loss", losses)
     run.end()
     leave(RESULT_FILE, json.dumps({**found, "value": found["accuracy"], "run_id": run.run_id}))
     progress(100, "done")
-    over = f"{told['strategy']} over {found['world_size']:.0f} processes"
+    over = f"{told['strategy']} over {found['world_size']:.0f} processes on {chosen(told).type}"
     say(f"{over}: accuracy {found['accuracy']:.4f}, loss {losses[0]:.4f} to {losses[-1]:.4f}")
 
 

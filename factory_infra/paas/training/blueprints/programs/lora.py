@@ -18,6 +18,7 @@ from transformers import (  # type: ignore[import-not-found]  # of the training 
     PreTrainedModel,
 )
 
+from factory_infra.paas.training.blueprints.programs.hardware import chosen, hardware
 from factory_infra.paas.training.blueprints.programs.kit import (
     RESULT_FILE,
     TrackedRun,
@@ -47,9 +48,10 @@ def main() -> None:
     told = order()
     seed = int(str(told["seed"]))
     torch.manual_seed(seed)
-    base = base_model(told)
+    device = chosen(told)
+    base = base_model(told).to(device)
     base_bytes = sum(each.numel() * each.element_size() for each in base.parameters())
-    examples, held_out = text(told)
+    examples, held_out = (each.to(device) for each in text(told))
     before = loss_of(base, held_out)
     model = get_peft_model(base, config_of(told))
     began = time.monotonic()
@@ -59,7 +61,7 @@ def main() -> None:
     model.save_pretrained(folder)
     sizes = {"adapter_bytes": float((folder / ADAPTER[0]).stat().st_size), "base_bytes": float(base_bytes)}
     counted = sum(each.numel() for each in model.parameters() if each.requires_grad)
-    again = loss_of(PeftModel.from_pretrained(base_model(told), folder), held_out)
+    again = loss_of(PeftModel.from_pretrained(base_model(told).to(device), folder), held_out)
     if abs(again - found["loss_after"]) > 1e-3:
         raise SystemExit(f"adapter_differs: loaded again it has the loss {again:.4f}, not {found['loss_after']:.4f}")
     kept(told, found | sizes | {"trained_parameters": float(counted), "loss_loaded_again": again}, losses, folder)
@@ -114,7 +116,7 @@ def trained(model: torch.nn.Module, told: dict[str, object], pieces: torch.Tenso
     steps, batch, losses = int(str(told["steps"])), int(str(told["batch"])), list[float]()
     file = checkpoints() / "adapter.pt"
     if file.exists():
-        before = torch.load(file, weights_only=True)
+        before = torch.load(file, weights_only=True, map_location="cpu")
         for mine, kept_before in zip(own, before["own"], strict=True):
             mine.data.copy_(kept_before)
         losses += before["losses"]
@@ -130,7 +132,7 @@ def trained(model: torch.nn.Module, told: dict[str, object], pieces: torch.Tenso
         if (step + 1) % every == 0:
             report(step + 1, losses[-1])
             progress(90 * (step + 1) / steps, f"step {step + 1} of {steps}")
-            torch.save({"own": [each.detach() for each in own], "losses": losses}, file.with_name(".adapter.new"))
+            torch.save({"own": [each.detach().cpu() for each in own], "losses": losses}, file.with_name(".adapter.new"))
             file.with_name(".adapter.new").replace(file)
     return losses
 
@@ -142,7 +144,7 @@ def kept(told: dict[str, object], found: dict[str, float], losses: list[float], 
         "base": told.get("base") or "tiny"
     }
     tags = {str(name): str(value) for name, value in dict(told.get("tags") or {}).items()}  # type: ignore[call-overload]  # JSON
-    run.log(found, asked, {**tags, **surroundings()})
+    run.log(found, asked, {**tags, **surroundings(), **hardware(chosen(told))})
     run.series("loss", losses)
     for name in ADAPTER:
         run.upload(folder / name)
@@ -150,8 +152,8 @@ def kept(told: dict[str, object], found: dict[str, float], losses: list[float], 
     leave(RESULT_FILE, json.dumps({**found, "losses": losses, "value": found["loss_after"], "run_id": run.run_id}))
     progress(100, "done")
     say(
-        f"held-out loss {found['loss_before']:.4f} to {found['loss_after']:.4f}; the adapter has {found['adapter_bytes']:.0f} bytes, "
-        f"its base {found['base_bytes']:.0f}"
+        f"on {chosen(told).type}: held-out loss {found['loss_before']:.4f} to {found['loss_after']:.4f}; "
+        f"the adapter has {found['adapter_bytes']:.0f} bytes, its base {found['base_bytes']:.0f}"
     )
 
 

@@ -45,7 +45,7 @@ class TestShipping:
         modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
         assert not [each for each in modules if each.startswith("factory_infra")]
         assert text.count('if __name__ == "__main__":') == 1 and text.rstrip().endswith("main()")
-        assert needed(name)[0] == "kit" and len(text) < 65_536
+        assert "kit" in needed(name)[:-1] and len(text) < 65_536
         defined = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
         assert {"order", "report", "leave", "main"} <= set(defined)
 
