@@ -53,6 +53,8 @@ class World:
         self.doubled: list[str] = []
         self.heard: deque[JsonObject] = deque(maxlen=HEARD_MAX)
         self.nameless = 0
+        self.closed: set[str] = set()
+        """Whose usage was asked for before they came: they will not come any more."""
 
     def made_for(self, name: str) -> Made:
         """A new account of an attempt; a name that comes twice is told."""
@@ -138,6 +140,8 @@ class Door(asyncio.Protocol):
         made = self.world.made_for(name)
         if self.world.down:
             self.refuse(made, 503, "down")
+        elif name in self.world.closed:  # it lay in the socket while its usage was asked for
+            self.refuse(made, 503, "left")
         elif path.endswith("/chat/completions"):
             self.chat(name, said, made)
         else:
@@ -192,7 +196,10 @@ class Door(asyncio.Protocol):
 
     def usage(self, name: str) -> None:
         """What one attempt used; one that never came used nothing, and never will."""
-        made = self.world.made.get(name) or Made(final=True)
+        made = self.world.made.get(name)
+        if made is None:
+            made = Made(final=True)
+            self.world.closed.add(name)
         self.answer(200, orjson.dumps({"id": name, "usage": made.usage(), "final": made.final}))
 
 
