@@ -1,4 +1,4 @@
-"""Goes on with series of demand: several models are tried on the past, the best is chosen, and its interval is as wide as it was wrong.
+"""Goes on with series of demand: models are tried on the past, the best combined, and the interval is as wide as they were wrong.
 
 `python -m factory_infra.paas.optimization.forecasting` reads an Ask as JSON and writes Lines: its imports are too heavy for others.
 """
@@ -22,6 +22,8 @@ WINDOWS_MAX = 8
 HELD_BACK = 2
 """The last windows choose no model: they tell how good the chosen one is."""
 SEASONS_MIN = 2
+COMBINED_MAX, GOOD_ENOUGH = 3, 1.3
+"""So many models are combined at most, none with an error of more than so many times the best one's."""
 STEPS_SHARE = 6
 """A window looks ahead at most a sixth of the past, so that there is something to learn from before the first."""
 
@@ -121,11 +123,23 @@ def chosen_of(ask: Ask) -> Mapping[str, Model]:
     return {name: model for name, model in MODELS.items() if not ask.models or name in (NAIVE, *ask.models)}
 
 
-def go_on(past: Floats, ask: Ask, models: Mapping[str, Model]) -> Line:
-    """Choose a model on the past and go on with it.
+def best_of(errors: Mapping[str, Floats]) -> list[str]:
+    """The models whose mean is gone on with: up to three, of which none is much worse than the best; the simplest first among equals.
 
-    It is chosen by its mean absolute error in all windows but the last two. The last two say how good it is: its error, that of the
-    seasonal naive forecast, and how much of them lay in an interval made of the errors before. The interval that is told is made of all.
+    A mean of several forecasts errs less than the one that was chosen among them (Bates and Granger, "The Combination of Forecasts", 1969):
+    which was best in a few windows is largely chance.
+    """
+    off = {name: float(np.abs(rows).mean()) for name, rows in errors.items()}
+    ranked = sorted(off, key=lambda name: off[name] * (1 + 1e-9 * list(off).index(name)))[:COMBINED_MAX]
+    return [name for name in ranked if off[name] <= GOOD_ENOUGH * off[ranked[0]]]
+
+
+def go_on(past: Floats, ask: Ask, models: Mapping[str, Model]) -> Line:
+    """Choose models on the past and go on with their mean.
+
+    They are chosen by their mean absolute errors in all windows but the last two. The last two say how good the choice is: its error, that
+    of the seasonal naive forecast, and how much of them lay in an interval made of the errors before. The interval that is told is made of
+    all.
     """
     windows = windows_of(past, ask.season, ask.horizon)
     if len(windows) <= HELD_BACK:
@@ -133,10 +147,11 @@ def go_on(past: Floats, ask: Ask, models: Mapping[str, Model]) -> Line:
         spread = np.full(ask.horizon, float(np.std(past)) * 2)
         return line_of("seasonal mean", mean, spread, None)
     errors = {name: rows for name, model in models.items() if (rows := errors_of(model, windows, ask.season)) is not None}
-    chosen = min(errors, key=lambda name: float(np.abs(errors[name][:-HELD_BACK]).mean()) * (1 + 1e-9 * list(errors).index(name)))
-    found = foreseen(models[chosen], past, ask.season, ask.horizon)
-    chosen, mean = (chosen, found) if found is not None else (NAIVE, seasonal_naive(past, ask.season, ask.horizon))
-    before, after = errors[chosen][:-HELD_BACK], errors[chosen][-HELD_BACK:]
+    chosen = best_of({name: rows[:-HELD_BACK] for name, rows in errors.items()})
+    ahead = {name: each for name in chosen if (each := foreseen(models[name], past, ask.season, ask.horizon)) is not None}
+    ahead = ahead or {NAIVE: seasonal_naive(past, ask.season, ask.horizon)}
+    off = np.mean([errors[name] for name in ahead], axis=0)
+    before, after = off[:-HELD_BACK], off[-HELD_BACK:]
     within = np.abs(after) <= widths(before, after.shape[1], ask.level)
     backtest = Backtest(
         windows=len(windows),
@@ -145,7 +160,8 @@ def go_on(past: Floats, ask: Ask, models: Mapping[str, Model]) -> Line:
         error_naive=float(np.abs(errors[NAIVE][-HELD_BACK:]).mean()),
         coverage=float(within.mean()),
     )
-    return line_of(chosen, mean, widths(errors[chosen], ask.horizon, ask.level), backtest)
+    mean = np.mean(list(ahead.values()), axis=0)
+    return line_of(" + ".join(ahead), mean, widths(off, ask.horizon, ask.level), backtest)
 
 
 def widths(errors: Floats, steps: int, level_wanted: float) -> Floats:

@@ -5,12 +5,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from factory_infra.paas.optimization import forecasting
 from factory_infra.paas.optimization.demand import HOUR, Claim, hourly, peaks
 from factory_infra.paas.optimization.forecast_models import Ask
 from factory_infra.paas.optimization.forecasting import (
     MODELS,
     NAIVE,
     Floats,
+    best_of,
     go_on,
     go_on_with_all,
     seasonal_mean,
@@ -67,6 +69,24 @@ def test_control_a_model_that_sees_the_future_would_be_chosen() -> None:
     assert honest.backtest is not None and honest.backtest.error > 0.5
 
 
+def test_models_that_are_nearly_as_good_are_combined_and_bad_ones_are_not() -> None:
+    errors = {"a": np.full((4, 2), 1.0), "b": np.full((4, 2), -1.2), "c": np.full((4, 2), 1.0), "d": np.full((4, 2), 1.1)}
+    assert best_of(errors) == ["a", "c", "d"]
+    assert best_of({**errors, "a": np.full((4, 2), 0.5)}) == ["a"]
+    assert best_of({"a": np.zeros((4, 2)), **{name: errors[name] for name in "bc"}}) == ["a"]
+
+
+def test_the_mean_of_several_errs_less_than_the_one_that_was_chosen() -> None:
+    def off(most: int, seed: int) -> float:
+        values = weekly(150, 3.0, seed) + np.cumsum(np.random.default_rng(seed).normal(scale=0.4, size=150))
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(forecasting, "COMBINED_MAX", most)
+            line = go_on(values[:136], Ask(series={}, season=7, horizon=14), CHEAP)
+        return float(np.abs(np.array(line.mean) - values[136:]).mean())
+
+    assert np.mean([off(3, seed) for seed in range(60)]) < np.mean([off(1, seed) for seed in range(60)])
+
+
 def test_an_interval_holds_about_as_much_as_it_says() -> None:
     within = []
     for seed in range(30):
@@ -81,7 +101,7 @@ def test_a_model_that_breaks_is_left_out_and_the_interval_never_narrows() -> Non
         raise ValueError("no")
 
     line = go_on(weekly(100, 1.0), Ask(series={}, season=7, horizon=40), {**CHEAP, "broken": broken})
-    assert line.model in CHEAP
+    assert set(line.model.split(" + ")) <= set(CHEAP)
     errors = np.random.default_rng(1).normal(size=(5, 14))
     found = widths(errors, 40, 0.8)
     assert len(found) == 40 and all(left <= right for left, right in pairwise(found.tolist()))
