@@ -37,8 +37,9 @@ from workflows.messages import JsonObject
 from workflows.pipeline_reading import RunReader
 from workflows.pipelining import PipelineCall, StepEnd, Told
 
-POLL_FIRST_SECONDS = 0.02
-POLL_GROWTH = 1.15
+POLL_FIRST_SECONDS = 0.01
+POLL_GROWTH = 1.05
+"""A job that lasts is looked at every twentieth of the time that it has taken: its end is told so much late at most."""
 POLL_SECONDS_MAX = 0.5
 POLL_ELSEWHERE_SECONDS = 2.0
 """Another pool's engine is asked less often: each question is a command or a request."""

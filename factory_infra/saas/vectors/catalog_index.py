@@ -116,7 +116,8 @@ class CatalogIndex:
     async def _shown(self, viewer: Viewer, filters: Filters, best: Sequence[str], enough: int) -> list[CatalogEntry]:
         """The best of what the catalog shows under the filters, part by part until there are enough."""
         found: list[CatalogEntry] = []
-        size = FEW if filters.anything else enough
+        share = self._catalog.share(filters) if filters.anything else 1.0
+        size = min(int(enough / share), FEW) if share else FEW
         for start in range(0, len(best), size):
             found += await self._catalog.get_many(best[start : start + size], viewer, filters)
             if len(found) >= enough:

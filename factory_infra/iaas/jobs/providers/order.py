@@ -2,8 +2,6 @@
 
 import json
 import os
-import random
-import socket
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -87,8 +85,10 @@ class Unit:
 
 def free_port() -> int:
     """A port of the loopback interface that nothing listens on, below those that the kernel gives to connections."""
+    import socket  # noqa: PLC0415 - few jobs have nodes that meet, and every runner loads this module
+
     for _ in range(PORT_TRIES):
-        port = PORTS[0] + random.randrange(PORTS[1] - PORTS[0])  # noqa: S311 (no secret: only that two jobs seldom meet)
+        port = PORTS[0] + int.from_bytes(os.urandom(4)) % (PORTS[1] - PORTS[0])
         with socket.socket() as door, suppress(OSError):
             door.bind((LOOPBACK, port))
             return port

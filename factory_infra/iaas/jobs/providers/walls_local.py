@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -277,8 +276,12 @@ def user_obstacle(paths: Iterable[Path]) -> str:
 
 def have_gpu_nodes() -> None:
     """Have the driver's device for memory made where it is not there yet: within its walls the first program of CUDA could not make it."""
-    maker = shutil.which(NVIDIA_MAKER)
-    if maker is not None and os.path.exists(NVIDIA) and not os.path.exists(NVIDIA_MEMORY):  # noqa: PTH110 - plain paths of the system
+    if not os.path.exists(NVIDIA) or os.path.exists(NVIDIA_MEMORY):  # noqa: PTH110 - plain paths of the system
+        return
+    from shutil import which  # noqa: PLC0415 - seldom, and every runner loads this module
+
+    maker = which(NVIDIA_MAKER)
+    if maker is not None:
         with suppress(OSError, subprocess.SubprocessError):
             subprocess.run([maker, "-u", "-c=0"], timeout=MAKER_SECONDS, check=False, stdin=subprocess.DEVNULL)
 
