@@ -34,6 +34,9 @@ CLONE_NEWNS = 0x00020000
 MS_REC, MS_SLAVE = 0x4000, 0x80000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
 CAP_SYS_ADMIN = 21
+WRITABLE = 0o222
+HARMLESS = frozenset({"pressure", "mtrr"})
+"""Of /proc, what may be written as it is: wishes to be told of waiting, and a table that asks for CAP_SYS_ADMIN itself."""
 
 
 @dataclass(frozen=True)
@@ -243,10 +246,22 @@ def open_to_driver(ruleset: int, uid: int | None) -> None:
 
 
 def writable_of_system() -> Iterator[str]:
-    """What root could write in /proc that is no process's own."""
+    """What root could write in /proc that is no process's own, and would matter: files, and folders that hold such files."""
     for entry in os.scandir("/proc"):
-        if not entry.name.isdecimal() and not entry.is_symlink() and (entry.is_dir() or entry.stat().st_mode & 0o222):
+        if not entry.name.isdecimal() and not entry.is_symlink() and entry.name not in HARMLESS and holds_writable(entry):
             yield entry.path
+
+
+def holds_writable(entry: "os.DirEntry[str]") -> bool:
+    """Whether a file can be written, or a folder holds one that can."""
+    if not entry.is_dir():
+        return bool(entry.stat().st_mode & WRITABLE)
+    for folder, _, names in os.walk(entry.path):
+        for name in names:
+            with suppress(OSError):
+                if os.lstat(f"{folder}/{name}").st_mode & WRITABLE:
+                    return True
+    return False
 
 
 def read_only(path: str) -> bool:
