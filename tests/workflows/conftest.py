@@ -1,4 +1,4 @@
-"""One server a session, and for each test a worker with a script of its own."""
+"""One server a file, and for each test a worker with a script of its own."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -13,9 +13,9 @@ from tests.workflows.line import Line, Script, time_skipping, working
 hypothesis.settings.register_profile("nightly", deadline=None)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def client() -> AsyncIterator[Client]:
-    """A client of a server whose clock jumps over waits."""
+    """A client of a server whose clock jumps over waits. Each file has its own: what one leaves holds up no other."""
     async with time_skipping() as connected:
         yield connected
 
