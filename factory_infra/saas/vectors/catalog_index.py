@@ -25,6 +25,7 @@ FEW = 150
 CANDIDATES_UNFILTERED = 1_000
 """So many of the nearest are looked at, at most, where entries must fit conditions."""
 STALE_MAX = 100
+SPARE = 1.4
 DISTANCE_SPREAD = 0.3
 MEANING_SECONDS_MAX = 2.0
 REMEMBERED_MAX = 4_096
@@ -97,12 +98,19 @@ class CatalogIndex:
 
     async def find(self, viewer: Viewer, query: str, filters: Filters = NO_FILTERS, limit: int = 5) -> Findings:
         """Search by meaning and by words, and join the ranks; without the vector store or the embeddings by words alone, which is said."""
+        common = filters.anything and self._catalog.share(filters) * CANDIDATES_UNFILTERED >= max(CANDIDATES, 2 * limit)
+        found = await self._find(viewer, query, filters, limit, common=common)
+        if common and len(found.entries) < limit:  # common among all, and rare among what this viewer sees
+            return await self._find(viewer, query, filters, limit, common=False)
+        return found
+
+    async def _find(self, viewer: Viewer, query: str, filters: Filters, limit: int, *, common: bool) -> Findings:
         most = max(CANDIDATES, 2 * limit)
         words = asyncio.create_task(self._catalog.match(viewer, query, filters, most))
         note, hits = "", list[Hit]()
         try:
             async with asyncio.timeout(self.seconds_max):
-                hits = await self._meant(viewer, query, filters, most)
+                hits = await self._meant(viewer, query, filters, most, common=common)
         except (LineshaftError, TimeoutError) as error:
             told = error if isinstance(error, LineshaftError) else Unavailable("The search by meaning is slow.")
             logger.warning("search without meaning", code=told.error_code, reason=told.reason)
@@ -116,8 +124,10 @@ class CatalogIndex:
     async def _shown(self, viewer: Viewer, filters: Filters, best: Sequence[str], enough: int) -> list[CatalogEntry]:
         """The best of what the catalog shows under the filters, part by part until there are enough."""
         found: list[CatalogEntry] = []
-        share = self._catalog.share(filters) if filters.anything else 1.0
-        size = min(int(enough / share), FEW) if share else FEW
+        size = enough
+        if filters.anything:  # a little more than is likely to hold enough, so that it is asked once mostly
+            share = self._catalog.share(filters)
+            size = min(int(enough * SPARE / share), FEW) if share else FEW
         for start in range(0, len(best), size):
             found += await self._catalog.get_many(best[start : start + size], viewer, filters)
             if len(found) >= enough:
@@ -129,10 +139,9 @@ class CatalogIndex:
         ids = [hit.id.partition(CHUNK)[0] for hit in await self._meant(viewer, query, NO_FILTERS, limit)]
         return [entry.id for entry in await self._catalog.get_many(ids, viewer)]
 
-    async def _meant(self, viewer: Viewer, query: str, filters: Filters, limit: int) -> list[Hit]:
-        vector, audiences, ids = await asyncio.gather(
-            self._vector(query), self.audiences(viewer), self._catalog.few(viewer, filters, FEW) if filters.anything else _nothing()
-        )
+    async def _meant(self, viewer: Viewer, query: str, filters: Filters, limit: int, *, common: bool = False) -> list[Hit]:
+        few = self._catalog.few(viewer, filters, FEW) if filters.anything and not common else _nothing()
+        vector, audiences, ids = await asyncio.gather(self._vector(query), self.audiences(viewer), few)
         wide = self._wide(filters, limit) if filters.anything and ids is None else limit
         return near(await self._vectors.search(audiences, vector, wide, ids))
 

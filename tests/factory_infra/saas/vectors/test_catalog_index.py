@@ -35,9 +35,11 @@ class Recorded(NoVectors):
 
     def __init__(self) -> None:
         self.limits: list[int] = []
+        self.entries: list[list[str] | None] = []
 
     async def search(self, tenants: list[str], vector: list[float], limit: int = 10, entries: list[str] | None = None) -> list[Hit]:
         self.limits.append(limit)
+        self.entries.append(entries)
         return []
 
 
@@ -126,3 +128,9 @@ async def test_the_commoner_a_condition_is_the_fewer_are_looked_at(database: Dat
     await index.find(VISION, "rows", Filters(kind="dataset"))
     unknown, known = vectors.limits
     assert unknown == CANDIDATES_UNFILTERED and CANDIDATES < known <= 3 * CANDIDATES
+    await catalog.put(entry("tiny", "dataset", "only", "Rows of a shop."))
+    found = await index.find(Viewer.of("tiny"), "rows", Filters(kind="dataset"))
+    assert [each.name for each in found.entries] == ["only"]
+    assert vectors.entries[-2:] == [None, ["tiny/dataset/only"]], (
+        "common among all, and rare among what this team sees: compared one by one"
+    )
