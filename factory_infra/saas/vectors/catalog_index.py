@@ -26,6 +26,7 @@ CANDIDATES_UNFILTERED = 1_000
 """So many of the nearest are looked at, at most, where entries must fit conditions."""
 STALE_MAX = 100
 SPARE = 1.4
+"""So many times as many are read as would be enough if all were as likely to fit the conditions."""
 DISTANCE_SPREAD = 0.3
 MEANING_SECONDS_MAX = 2.0
 REMEMBERED_MAX = 4_096
@@ -148,7 +149,8 @@ class CatalogIndex:
     def _wide(self, filters: Filters, limit: int) -> int:
         """How many of the nearest are looked at, that enough of them fit the conditions: the more, the rarer these are."""
         share = self._catalog.share(filters)
-        return min(int(limit / share), CANDIDATES_UNFILTERED) if share else CANDIDATES_UNFILTERED
+        enough = SHOWN if limit <= CANDIDATES else limit
+        return min(int(enough * SPARE / share), CANDIDATES_UNFILTERED) if share else CANDIDATES_UNFILTERED
 
     async def remember(self, queries: Sequence[str]) -> None:
         """Embed queries at one go, for who will ask many. Raises Unavailable."""
