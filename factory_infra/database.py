@@ -83,14 +83,14 @@ def _taken_up(dialect: Dialect, connection: AdaptedConnection, record: Connectio
     if LAID_DOWN not in record.info:
         return
     waiting = select.poll()
-    waiting.register(connection.driver_connection.fileno(), select.POLLIN)
-    if waiting.poll(0):  # nothing was asked, and something came: its end
-        raise DisconnectionError("the server has ended it")
-    if time.monotonic() > record.info[LAID_DOWN] + LONG_SECONDS:
-        try:
+    try:
+        waiting.register(connection.driver_connection.fileno(), select.POLLIN)
+        if waiting.poll(0):  # nothing was asked, and something came: its end
+            raise DisconnectionError("the server has ended it")
+        if time.monotonic() > record.info[LAID_DOWN] + LONG_SECONDS:
             dialect.do_ping(cast(DBAPIConnection, connection))
-        except PsycopgError as error:
-            raise DisconnectionError("it does not answer") from error
+    except PsycopgError as error:
+        raise DisconnectionError("it does not answer") from error
 
 
 @asynccontextmanager

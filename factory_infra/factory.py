@@ -184,34 +184,39 @@ class Factory:
         return WhatIfs(self.scheduling, self.leases)
 
     @property
+    def _spent(self) -> SpentBook:
+        """What the ledger charged, for all who share costs out."""
+        return SpentBook(self.database, self.metering.prices)
+
+    @property
     def optimization(self) -> Optimization:
         """Who says what was used by whom, and what stood idle."""
-        return Optimization(self.database, SpentBook(self.database, self.metering.prices), self.settings.idle_rule)
+        return Optimization(self.database, self._spent, self.settings.idle_rule)
 
     @property
     def findings(self) -> Findings:
         """Who finds what is paid for and not needed."""
-        return Findings(self.database, SpentBook(self.database, self.metering.prices), self.accelerators)
+        return Findings(self.database, self._spent, self.accelerators)
 
     @property
     def capacity(self) -> Capacity:
         """Who foresees what pools will be asked for."""
-        return Capacity(self.database, self.pools, SpentBook(self.database, self.metering.prices))
+        return Capacity(self.database, self.pools, self._spent)
 
     @property
     def mixes(self) -> Mixes:
         """Who compares ways to buy machines, simulated."""
-        return Mixes(self.database, self.pools, SpentBook(self.database, self.metering.prices))
+        return Mixes(self.database, self.pools, self._spent)
 
     @property
     def budgets(self) -> Budgets:
         """Who says how far budgets are used up."""
-        return Budgets(self.database, SpentBook(self.database, self.metering.prices))
+        return Budgets(self.database, self._spent)
 
     @property
     def cost_badges(self) -> CostBadges:
         """Who says on entries of the catalog what they cost."""
-        return CostBadges(self.database, self.catalog, SpentBook(self.database, self.metering.prices))
+        return CostBadges(self.database, self.catalog, self._spent)
 
     @property
     def lookout(self) -> Lookout:

@@ -125,10 +125,7 @@ class CatalogIndex:
     async def _shown(self, viewer: Viewer, filters: Filters, best: Sequence[str], enough: int) -> list[CatalogEntry]:
         """The best of what the catalog shows under the filters, part by part until there are enough."""
         found: list[CatalogEntry] = []
-        size = enough
-        if filters.anything:  # a little more than is likely to hold enough, so that it is asked once mostly
-            share = self._catalog.share(filters)
-            size = min(int(enough * SPARE / share), FEW) if share else FEW
+        size = self._likely(filters, enough, FEW) if filters.anything else enough
         for start in range(0, len(best), size):
             found += await self._catalog.get_many(best[start : start + size], viewer, filters)
             if len(found) >= enough:
@@ -143,14 +140,15 @@ class CatalogIndex:
     async def _meant(self, viewer: Viewer, query: str, filters: Filters, limit: int, *, common: bool = False) -> list[Hit]:
         few = self._catalog.few(viewer, filters, FEW) if filters.anything and not common else _nothing()
         vector, audiences, ids = await asyncio.gather(self._vector(query), self.audiences(viewer), few)
-        wide = self._wide(filters, limit) if filters.anything and ids is None else limit
+        wide = limit
+        if filters.anything and ids is None:
+            wide = self._likely(filters, SHOWN if limit <= CANDIDATES else limit, CANDIDATES_UNFILTERED)
         return near(await self._vectors.search(audiences, vector, wide, ids))
 
-    def _wide(self, filters: Filters, limit: int) -> int:
-        """How many of the nearest are looked at, that enough of them fit the conditions: the more, the rarer these are."""
+    def _likely(self, filters: Filters, enough: int, most: int) -> int:
+        """How many of the best are looked at, that enough of them are likely to fit the conditions: the more, the rarer these are."""
         share = self._catalog.share(filters)
-        enough = SHOWN if limit <= CANDIDATES else limit
-        return min(int(enough * SPARE / share), CANDIDATES_UNFILTERED) if share else CANDIDATES_UNFILTERED
+        return min(int(enough * SPARE / share), most) if share else most
 
     async def remember(self, queries: Sequence[str]) -> None:
         """Embed queries at one go, for who will ask many. Raises Unavailable."""

@@ -146,8 +146,7 @@ class Enclosure:
         have_gpu_nodes()
         self._order = order
         self._ruleset = ruleset
-        self._own_ports = closed_ports(order) if order.ports_made is None else None
-        self._ports = self._own_ports if order.ports_made is None else order.ports_made
+        self._ports = closed_ports(order)
 
     @classmethod
     def of(cls, order: WallOrder) -> "Enclosure":
@@ -181,14 +180,16 @@ class Enclosure:
 
     def close(self) -> None:
         """In the runner, once the job has started."""
-        for ruleset in (self._ruleset, self._own_ports):
-            if ruleset is not None:
+        for ruleset in (self._ruleset, self._ports):
+            if ruleset is not None and ruleset != self._order.ports_made:
                 os.close(ruleset)
-        self._ruleset = self._ports = self._own_ports = None
+        self._ruleset = self._ports = None
 
 
 def closed_ports(order: WallOrder) -> int | None:
-    """Rules of their own for connections: the work of making them is spared where no port is closed."""
+    """Rules of their own for connections, or those that were made before: the work is spared where no port is closed."""
+    if order.ports_made is not None:
+        return order.ports_made
     if not order.ports_closed or "ports" in order.off:
         return None
     ruleset = landlock.make(ports=True)

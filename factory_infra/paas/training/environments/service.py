@@ -68,7 +68,7 @@ class Environments:
         wanted = environment_named(name)
         covering = [each for each in ENVIRONMENTS if set(wanted.requirements) <= set(each.requirements) and each != wanted]
         paths = [self._path(each) for each in (wanted, *covering)]
-        return next((path / "bin" / "python" for path in paths if (path / READY).exists()), None)
+        return next((path / "bin" / "python" for path in paths if usable(path)), None)
 
     def install(self, name: str, say: Say = print) -> InstalledEnvironment:
         """Install an environment, once; what was begun and not finished is begun anew.
@@ -79,7 +79,7 @@ class Environments:
         self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         path = self._path(environment)
         with held(self._folder / f".{environment.folder_name}.lock"):
-            if (path / READY).exists():
+            if usable(path):
                 say(f"{name} is installed already: {path}")
                 return self._shown(environment)
             self._refuse_without_room()
@@ -131,7 +131,7 @@ class Environments:
         path = self._path(environment)
         told = {"name": environment.name, "description": environment.description, "requirements": environment.requirements}
         ready = path / READY
-        kept = json.loads(ready.read_text(encoding="utf-8")) if ready.exists() else {}
+        kept = json.loads(ready.read_text(encoding="utf-8")) if usable(path) else {}
         place = str(path) if kept else ""
         return InstalledEnvironment.model_validate({**told, "digest": environment.digest, "installed": bool(kept), "path": place, **kept})
 
@@ -142,6 +142,12 @@ class Environments:
                 f"{self._folder} has {free / 1024**3:.1f} GiB free; an environment may need {FREE_BYTES_MIN / 1024**3:.0f}.",
                 remedy="Free some space, or remove an environment: lineshaft training environments remove NAME",
             )
+
+
+def usable(path: Path) -> bool:
+    """Whether an environment was made to its end, and the packages of the installation that it was laid over are still there."""
+    below = [Path(each.read_text(encoding="utf-8").strip()) for each in path.glob(f"lib/*/site-packages/{OVERLAY}")]
+    return (path / READY).exists() and all(each.exists() for each in below)
 
 
 def run(argv: list[str], seconds: float) -> str:

@@ -37,7 +37,7 @@ Rows = tuple[torch.Tensor, ...]
 def main() -> None:
     """Train, measure, track; rank 0 alone writes."""
     told = order()
-    cuda = torch.cuda.is_available() and not told.get("cpu")
+    cuda = chosen(told).type == "cuda"
     dist.init_process_group("nccl" if cuda else "gloo")
     rank, world = dist.get_rank(), dist.get_world_size()
     device = torch.device("cuda", dist.get_node_local_rank(0)) if cuda else torch.device("cpu")

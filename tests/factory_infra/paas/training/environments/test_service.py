@@ -84,6 +84,18 @@ class TestInstall:
         assert environments.python("torch") is None
         assert environments.install("torch", lambda line: None).installed
 
+    def test_one_over_an_installation_that_is_gone_is_not_used_and_made_anew(self, tmp_path: Path, commands: list[list[str]]) -> None:
+        environments, ours = Environments(tmp_path / "environments"), tmp_path / "installation"
+        made = environments.install("torch", lambda line: None)
+        packages = Path(made.path) / "lib" / "python3.11" / "site-packages"
+        packages.mkdir(parents=True)
+        (packages / service.OVERLAY).write_text(f"{ours}\n")
+        assert environments.python("torch") is None and not environments.get("torch").installed
+        ours.mkdir()
+        assert environments.python("torch") is not None
+        ours.rmdir()
+        assert environments.install("torch", lambda line: None).installed and not packages.exists()
+
     def test_many_at_once_install_once(self, tmp_path: Path, commands: list[list[str]]) -> None:
         threads = [
             threading.Thread(target=Environments(tmp_path / "environments").install, args=("torch", lambda line: None)) for _ in range(4)
